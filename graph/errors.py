@@ -1,0 +1,97 @@
+"""The errors of Greenroom: one base, three families by what the caller does next, and the graph's own leaves.
+
+GreenroomError
+  RefusedError       fix the request
+  UnavailableError   try again later
+  DefectError        a fault of ours: report it
+
+Fields go positionally to ``super().__init__`` and the sentence is made in ``__str__``: only then does an
+error survive the way between processes with its class and attributes.
+"""
+
+from typing import ClassVar
+
+
+class GreenroomError(Exception):
+    """Base of every error that Greenroom raises on purpose."""
+
+    code: ClassVar[str] = "greenroom_error"
+    """Stable snake_case name that clients may match."""
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without a change."""
+
+
+class RefusedError(GreenroomError):
+    """The request cannot be served as it is; the caller fixes it."""
+
+    code = "refused"
+
+
+class UnavailableError(GreenroomError):
+    """Something needed is not there now; the caller tries again after ``retry_after_s`` seconds."""
+
+    code = "unavailable"
+    retryable = True
+    retry_after_s: ClassVar[float] = 1.0
+
+
+class DefectError(GreenroomError):
+    """A state that cannot occur if Greenroom is right; its developers fix it."""
+
+    code = "defect"
+
+
+class InvalidWorkflowError(RefusedError):
+    """The document is not a workflow, or its graph cannot run; its author fixes the listed places."""
+
+    code = "invalid_workflow"
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+        """One "<path in the file>: <what is wrong>" for each fault."""
+
+    def __str__(self) -> str:
+        return "the workflow has faults:\n" + "\n".join(f"- {fault}" for fault in self.faults)
+
+
+class InvalidInputError(RefusedError):
+    """A start input does not fit the form of the start node; the caller fixes it."""
+
+    code = "invalid_param"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NodeError(RefusedError):
+    """A node could not do its work; fails the node with this text, or takes its error strategy."""
+
+    code = "node_failed"
+
+    def __init__(self, message: str, error_type: str = "NodeError") -> None:
+        super().__init__(message, error_type)
+        self.message = message
+        self.error_type = error_type
+        """Name that the workflow's fail branch sees as ``error_type``."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SnapshotVersionError(DefectError):
+    """A snapshot or journal was written by a version that this one cannot read; upgrade step by step."""
+
+    code = "snapshot_version"
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(found, known)
+        self.found = found
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"the stored run state has version {self.found}; this Greenroom reads up to {self.known}"

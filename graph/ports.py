@@ -1,0 +1,161 @@
+"""What the engine and its nodes need from outside. Each port has an implementation per surrounding and a fake."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from graph.events import Fact, TextPart
+
+
+class Clock(Protocol):
+    """Time, injected so that a run is deterministic given its journal."""
+
+    def now(self) -> float:
+        """Return the time in Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """Something from outside that a run takes up exactly once: an answer, a passed deadline, a stop.
+
+    ``action_id`` and ``values`` belong to ``submitted``; ``reason`` (the run's error text) to ``expired`` and
+    ``stop``. ``form_id`` is None for ``stop``.
+    """
+
+    item_id: str
+    kind: Literal["submitted", "timeout", "expired", "stop"]
+    form_id: str | None = None
+    action_id: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Recorder(Protocol):
+    """Makes facts durable and tells them; the engine's only way out. One call at a time."""
+
+    async def append(self, facts: Sequence[Fact], taken: Sequence[str] = ()) -> None:
+        """Store ``facts`` and mark the inbox items ``taken`` in one transaction, then tell the facts.
+
+        When it returns, they are durable.
+
+        Raises:
+            UnavailableError: the store is away longer than the retries last.
+            GreenroomError: another writer owns the run (the engine must stop at once).
+        """
+        ...
+
+    async def pause(self, facts: Sequence[Fact], taken: Sequence[str], snapshot: bytes) -> Sequence[InboxItem]:
+        """Store ``facts``, whose last is RunPaused, with the state they lead to, if no inbox item is left.
+
+        Returns:
+            Nothing, and the pause is durable and told; or the items to take up first, and nothing was stored.
+        """
+        ...
+
+    def tell(self, part: TextPart) -> None:
+        """Tell text of a node in flight; not durable, never blocks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a prompt. ``role``: system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call of a chat model as a workflow names it.
+
+    ``parameters``: temperature, max_tokens, stop … as in the file. ``idempotency_key``: the node execution id.
+    """
+
+    provider: str
+    name: str
+    messages: tuple[ChatMessage, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    mode: str = "chat"
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatUsage:
+    """Tokens and seconds of one model call."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    time_to_first_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of the answer; the last one carries ``finish_reason`` and ``usage``."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: ChatUsage | None = None
+
+
+class ChatModel(Protocol):
+    """Runs chat models by provider and name."""
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the answer piece by piece; closing the iterator cancels the generation.
+
+        Raises:
+            NodeError: the model is not configured (the text names what to set) or refused the call.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormRequest:
+    """The question of a human-input node, content rendered, options and defaults resolved.
+
+    ``inputs`` and ``actions`` are wire shapes (spec/http.md 5.1); ``delivery_methods`` the node's own list.
+    ``timeout_s``: seconds from opening to the node deadline. ``extensions``: the node's ``greenroom`` mapping.
+    """
+
+    run_id: str
+    node_id: str
+    execution_id: str
+    node_title: str
+    form_content: str
+    inputs: list[dict[str, Any]]
+    actions: list[dict[str, Any]]
+    resolved_default_values: dict[str, Any]
+    delivery_methods: list[dict[str, Any]]
+    timeout_s: float
+    extensions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedForm:
+    """What opening gave: the form's id and its node deadline. ``display_in_ui`` as hitl.md 1.12."""
+
+    form_id: str
+    expires_at: float
+    display_in_ui: bool
+
+
+class Forms(Protocol):
+    """Opens forms."""
+
+    async def open_form(self, request: FormRequest) -> OpenedForm:
+        """Open the form of one node execution; the same execution gives the same form again.
+
+        When it returns, the form and its recipients are durable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The ports that nodes act through."""
+
+    chat: ChatModel
+    forms: Forms

@@ -1,0 +1,86 @@
+"""Builds small workflows and plans for tests."""
+
+from typing import Any
+
+from graph.parse_workflow import parse_document
+from graph.plan import Plan, compile_plan
+from graph.workflow import Workflow
+
+
+def node(node_id: str, kind: str, **data: Any) -> dict[str, Any]:
+    """Return one node of a file; the title is its id unless ``data`` says otherwise."""
+    return {"id": node_id, "data": {"type": kind, "title": node_id, **data}}
+
+
+def edge(source: str, target: str, handle: str = "source") -> dict[str, Any]:
+    """Return one edge of a file."""
+    return {"id": f"{source}-{handle}-{target}", "source": source, "target": target, "sourceHandle": handle}
+
+
+def start(*variables: str) -> dict[str, Any]:
+    """Return a start node "start" with optional text inputs."""
+    form = [{"variable": name, "label": name, "type": "text-input", "required": False} for name in variables]
+    return node("start", "start", variables=form)
+
+
+def end(node_id: str = "end", **outputs: list[str]) -> dict[str, Any]:
+    """Return an end node whose outputs are the given selectors."""
+    return node(node_id, "end", outputs=[{"variable": k, "value_selector": v} for k, v in outputs.items()])
+
+
+def template(node_id: str, text: str, **variables: list[str]) -> dict[str, Any]:
+    """Return a template-transform node."""
+    return node(
+        node_id,
+        "template-transform",
+        template=text,
+        variables=[{"variable": k, "value_selector": v} for k, v in variables.items()],
+    )
+
+
+def llm(node_id: str, prompt: str = "Say something.", model: str | None = None, **data: Any) -> dict[str, Any]:
+    """Return an llm node; its model is named like the node unless ``model`` says otherwise."""
+    return node(
+        node_id,
+        "llm",
+        model={"provider": "scripted", "name": model or node_id, "mode": "chat", "completion_params": {}},
+        prompt_template=[{"role": "user", "text": prompt}],
+        **data,
+    )
+
+
+def human(
+    node_id: str = "human", content: str = "Well?", actions: tuple[str, ...] = ("approve", "reject"), **data: Any
+):
+    """Return a human-input node with one paragraph input ``comment`` and the given actions."""
+    return node(
+        node_id,
+        "human-input",
+        form_content=content,
+        inputs=data.pop("inputs", [{"type": "paragraph", "output_variable_name": "comment"}]),
+        user_actions=[{"id": action, "title": action.title(), "button_style": "default"} for action in actions],
+        delivery_methods=[{"type": "webapp", "enabled": True, "id": "web-1"}],
+        **data,
+    )
+
+
+def document(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> dict[str, Any]:
+    """Return a whole app file as a mapping."""
+    return {
+        "version": "0.6.0",
+        "kind": "app",
+        "app": {"name": "test", "mode": mode},
+        "workflow": {"graph": {"nodes": nodes, "edges": edges}, "features": {}},
+    }
+
+
+def workflow(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Workflow:
+    """Return the parsed workflow of the given graph."""
+    parsed = parse_document(document(nodes, edges, mode))
+    assert parsed.workflow is not None, parsed.faults
+    return parsed.workflow
+
+
+def plan(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Plan:
+    """Return the compiled plan of the given graph."""
+    return compile_plan(workflow(nodes, edges, mode))
