@@ -1,0 +1,16 @@
+"""Human in the loop, pure: who may answer a form, from where, until when, and with what.
+
+No clock, no randomness, no I/O: times, keys and files come in as arguments.
+
+surface.py       Surface: the API families
+recipient.py     RecipientType with its approval channel; which recipients a form gets
+policy.py        the one table surface x recipient type: what is emitted, what is accepted
+form_token.py    derive, hash and recognise form tokens
+disposition.py   what a form looks like from one surface: its form token there and the channels elsewhere
+form.py          Form, FormDefinition, FormStatus
+form_state.py    waiting -> submitted | timeout | expired; the first decision wins
+deadline.py      node deadline and global deadline
+submission.py    an answer checked against its form
+answer_file.py   the files of an answer: ownership, type, extension, transfer method
+errors.py        what can be wrong with a form, an answer or a token
+"""

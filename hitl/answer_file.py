@@ -1,0 +1,191 @@
+"""The files of an answer: may this submitter use it, and does it fit the input it is given for.
+
+A submitter names a file by a mapping; what comes out is a file object made from what is *known* about the file,
+never from what the mapping claims. Nothing is fetched here: a surface looks remote files up beforehand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from graph.variable_pool import FILE_MARK, FILE_MARK_VALUE
+from hitl.errors import InvalidSubmissionError
+
+_LOCAL: Final = "local_file"
+_REMOTE: Final = "remote_url"
+_CUSTOM: Final = "custom"
+_EXTENSIONS_OF: Final[Mapping[str, str]] = {
+    "image": "jpg jpeg png webp gif svg",
+    "video": "mp4 mov mpeg webm",
+    "audio": "mp3 m4a wav amr mpga",
+    "document": "txt markdown md mdx pdf html htm xlsx xls vtt properties doc docx csv eml msg pptx ppt xml epub",
+}
+_KIND_BY_EXTENSION: Final = {f".{end}": kind for kind, ends in _EXTENSIONS_OF.items() for end in ends.split()}
+_KIND_BY_MIME: Final = {"image": "image", "video": "video", "audio": "audio", "text": "document"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known about a file. ``size_bytes``: -1 when unknown; ``url``: where a reader finds it, if anywhere."""
+
+    filename: str
+    mime_type: str | None = None
+    size_bytes: int = -1
+    url: str | None = None
+
+
+class OwnedFiles(Protocol):
+    """The files that one submitter may put into an answer."""
+
+    def uploaded(self, upload_file_id: str) -> FileFacts | None:
+        """Return the uploaded file, or None when there is none of this id *that this submitter may use*.
+
+        A file belongs to a submitter when it was uploaded with this form's upload token or, on the surfaces that
+        know their caller, by the submitting user.
+        """
+        ...
+
+    def remote(self, url: str) -> FileFacts | None:
+        """Return what was learned about the file at ``url``, or None when it was not looked up."""
+        ...
+
+
+class NoFiles:
+    """A submitter who owns no uploads and whose remote files were not looked up."""
+
+    def uploaded(self, upload_file_id: str) -> FileFacts | None:
+        """Return None."""
+        return None
+
+    def remote(self, url: str) -> FileFacts | None:
+        """Return None."""
+        return None
+
+
+def resolve_file(value: Any, declared: Mapping[str, Any], files: OwnedFiles, where: str) -> dict[str, Any]:
+    """Return the file object for one submitted file mapping.
+
+    Args:
+        value: as submitted: ``{transfer_method, upload_file_id | url | remote_url, type?}``.
+        declared: the form's input, with its allowed types, extensions and upload methods.
+        files: what the submitter may use.
+        where: names the input in the error text, e.g. ``file input 'report'``.
+
+    Returns:
+        The file object as it stands in variables (spec/http.md 4.4).
+
+    Raises:
+        InvalidSubmissionError: it is no such mapping, the submitter may not use the file, or the input does not
+            allow it.
+
+    Source: spec/hitl.md 3.5; stricter than the original, which asks only for the same workspace.
+    """
+    if not isinstance(value, Mapping):
+        raise _refused(where, "must be a file mapping")
+    method = value.get("transfer_method")
+    if method not in (_LOCAL, _REMOTE):
+        raise _refused(where, "transfer_method must be local_file or remote_url")
+    allowed_methods = declared.get("allowed_file_upload_methods") or ()
+    if allowed_methods and method not in allowed_methods:
+        raise _refused(where, f"transfer_method {method} is not allowed")
+    if method == _LOCAL:
+        return _local_file(value, declared, files, where)
+    return _remote_file(value, declared, files, where)
+
+
+def _local_file(value: Mapping[str, Any], declared: Mapping[str, Any], files: OwnedFiles, where: str) -> dict[str, Any]:
+    file_id = value.get("upload_file_id")
+    if not isinstance(file_id, str) or not file_id:
+        raise _refused(where, "upload_file_id is missing")
+    facts = files.uploaded(file_id)
+    if facts is None:
+        # The same text for a file that does not exist and for one of somebody else.
+        raise _refused(where, "no such uploaded file")
+    return _file_object(value, declared, facts, where) | {
+        "transfer_method": _LOCAL,
+        "reference": file_id,
+        "related_id": file_id,
+        "url": facts.url,
+    }
+
+
+def _remote_file(
+    value: Mapping[str, Any], declared: Mapping[str, Any], files: OwnedFiles, where: str
+) -> dict[str, Any]:
+    url = value.get("url") or value.get("remote_url")
+    if not isinstance(url, str):
+        raise _refused(where, "url is missing")
+    name = _name_in_url(url)
+    if name is None:
+        raise _refused(where, "url must be an http or https address")
+    facts = files.remote(url) or FileFacts(name)
+    return _file_object(value, declared, facts, where) | {
+        "transfer_method": _REMOTE,
+        "remote_url": url,
+        "url": url,
+    }
+
+
+def _file_object(value: Mapping[str, Any], declared: Mapping[str, Any], facts: FileFacts, where: str) -> dict[str, Any]:
+    """Return a file object with all keys and the file's type, which the input allows."""
+    extension = PurePosixPath(facts.filename).suffix.lower()
+    return {
+        FILE_MARK: FILE_MARK_VALUE,
+        "id": None,
+        "type": _allowed_type(value, declared, facts, extension, where),
+        "transfer_method": None,
+        "remote_url": None,
+        "reference": None,
+        "filename": facts.filename,
+        "extension": extension,
+        "mime_type": facts.mime_type,
+        "size": facts.size_bytes,
+        "related_id": None,
+        "url": None,
+    }
+
+
+def _allowed_type(
+    value: Mapping[str, Any], declared: Mapping[str, Any], facts: FileFacts, extension: str, where: str
+) -> str:
+    """Return the type the file counts as. ``custom`` covers any kind, but only with one of the listed extensions."""
+    claimed = value.get("type") or _CUSTOM
+    if not isinstance(claimed, str) or claimed not in (_CUSTOM, *_EXTENSIONS_OF):
+        raise _refused(where, "type must be image, document, audio, video or custom")
+    kind = _kind(facts, extension, claimed)
+    allowed = declared.get("allowed_file_types") or ()
+    if not allowed or (kind in allowed and kind != _CUSTOM):
+        return kind
+    if _CUSTOM not in allowed:
+        raise _refused(where, f"file type {kind} is not allowed")
+    extensions = {f".{str(each).lower().lstrip('.')}" for each in declared.get("allowed_file_extensions") or ()}
+    if extension not in extensions:
+        raise _refused(where, f"file extension {extension or '(none)'} is not allowed")
+    return _CUSTOM
+
+
+def _kind(facts: FileFacts, extension: str, claimed: str) -> str:
+    """Return what the file is by its name and media type; the claim counts only where neither says anything."""
+    if extension in _KIND_BY_EXTENSION:
+        return _KIND_BY_EXTENSION[extension]
+    if facts.mime_type:
+        return _KIND_BY_MIME.get(facts.mime_type.split("/")[0].lower(), _CUSTOM)
+    return _CUSTOM if extension else claimed
+
+
+def _name_in_url(url: str) -> str | None:
+    """Return the last path segment of an http(s) url, or None when it is not one."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host:
+        return None
+    return PurePosixPath(unquote(parts.path)).name
+
+
+def _refused(where: str, reason: str) -> InvalidSubmissionError:
+    return InvalidSubmissionError(f"Invalid value for {where}: {reason}")

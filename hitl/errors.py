@@ -1,0 +1,90 @@
+"""What can be wrong with a form, an answer or the set-up of form tokens. No text here ever holds a form token."""
+
+from typing import ClassVar
+
+from graph.errors import DefectError, RefusedError
+
+
+class FormNotFoundError(RefusedError):
+    """No form for this token or id here; unknown, foreign, malformed and revoked tokens all look like this."""
+
+    code = "not_found"
+
+    def __str__(self) -> str:
+        return "Form not found"
+
+
+class FormAlreadySubmittedError(RefusedError):
+    """The form has its answer; there is nothing left to do for the submitter."""
+
+    code = "human_input_form_submitted"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"This form has already been submitted by another user, form_id={self.form_id}"
+
+
+class FormExpiredError(RefusedError):
+    """A deadline of the form has passed or its run has ended; the answer comes too late."""
+
+    code = "human_input_form_expired"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"This form has expired, form_id={self.form_id}"
+
+
+class InvalidSubmissionError(RefusedError):
+    """The answer does not fit the form, which stays open; the submitter corrects the answer."""
+
+    code = "invalid_form_data"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RecipientSurfaceMismatchError(RefusedError):
+    """The form exists for this caller, but its recipient answers on another surface; the caller goes there."""
+
+    code = "recipient_surface_mismatch"
+    hint: ClassVar[str] = "Answer it in the web app or in the console."
+    """Where the caller can go instead."""
+
+    def __str__(self) -> str:
+        return "The recipient of this form cannot answer through this API"
+
+
+class UnsoundPolicyError(DefectError):
+    """The policy table would emit what it does not accept, or has a gap; a developer corrects the table."""
+
+    code = "unsound_policy"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"the form policy is unsound: {self.fault}"
+
+
+class ShortTokenKeyError(RefusedError):
+    """The configured form token key is too short to be safe; whoever runs Greenroom replaces it."""
+
+    code = "short_token_key"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self.size_bytes = size_bytes
+
+    def __str__(self) -> str:
+        return f"the form token key has {self.size_bytes} bytes; at least 32 random bytes are needed"

@@ -1,0 +1,66 @@
+"""A form: what is asked, of which run, until when, and whether it still waits.
+
+Times are Unix seconds as floats. Which transitions a form can make is decided in ``hitl.form_state``.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+FormKind = Literal["runtime", "delivery_test"]
+"""``runtime``: a node of a run asks; ``delivery_test``: an author tries out the delivery, no run waits."""
+
+
+class FormStatus(StrEnum):
+    """Whether a form waits, or how it ended; every status but ``waiting`` is final."""
+
+    WAITING = "waiting"
+    SUBMITTED = "submitted"
+    """Answered: the run goes on behind the chosen action."""
+    TIMEOUT = "timeout"
+    """The node deadline passed: the run goes on behind its timeout edge."""
+    EXPIRED = "expired"
+    """The global deadline passed or the run was stopped: the run does not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormDefinition:
+    """What is asked, as it stood when the form was opened; answers are checked against this.
+
+    ``form_content``: markdown with variables filled in and input placeholders left in place. ``inputs`` and
+    ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
+    defaults that come from a variable.
+    """
+
+    form_content: str
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    resolved_default_values: dict[str, Any] = field(default_factory=dict)
+    node_id: str = ""
+    node_title: str = ""
+    display_in_ui: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One question of one node execution.
+
+    ``expires_at``: the node deadline; ``global_expires_at``: the deadline after which the run is given up, None
+    where there is none. ``invoke_source``: how the run was started, None when unknown. ``closed_at``: when the
+    form left ``waiting``.
+    """
+
+    form_id: str
+    workspace_id: str
+    app_id: str
+    run_id: str | None
+    node_id: str
+    execution_id: str
+    kind: FormKind
+    definition: FormDefinition
+    status: FormStatus
+    created_at: float
+    expires_at: float
+    global_expires_at: float | None = None
+    invoke_source: str | None = None
+    closed_at: float | None = None

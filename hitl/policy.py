@@ -1,0 +1,126 @@
+"""The one table of who may act where: surface x recipient type -> what is emitted, what is accepted.
+
+Emitting a form token, naming approval channels and accepting an answer all ask this table, so whatever a surface
+is given, it can use. The import of this module checks that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from hitl.errors import UnsoundPolicyError
+from hitl.recipient import ApprovalChannel, RecipientType
+from hitl.surface import Surface
+
+_WEB_APP: Final = frozenset({RecipientType.STANDALONE_WEB_APP})
+_EMAIL: Final = frozenset({RecipientType.EMAIL_MEMBER, RecipientType.EMAIL_EXTERNAL})
+_IN_CONSOLE: Final = frozenset({RecipientType.CONSOLE, RecipientType.BACKSTAGE})
+
+
+@dataclass(frozen=True, slots=True)
+class SurfacePolicy:
+    """One row of the table.
+
+    ``emits``: the types whose tokens callers of the surface are shown. ``accepts``: the types whose tokens they
+    may read and submit with. ``honours``: the surfaces whose tokens work here (a token is minted for one).
+    """
+
+    emits: frozenset[RecipientType]
+    accepts: frozenset[RecipientType]
+    honours: frozenset[Surface]
+
+
+# The public page honours the tokens of both API-key and bearer surfaces: their callers pass the link on to people.
+# E-mail tokens are accepted there and emitted nowhere: only the mail carries them.
+POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
+    Surface.SERVICE_API: SurfacePolicy(
+        emits=_WEB_APP,
+        accepts=_WEB_APP,
+        honours=frozenset({Surface.SERVICE_API}),
+    ),
+    Surface.OPENAPI: SurfacePolicy(
+        emits=_WEB_APP,
+        accepts=_WEB_APP,
+        honours=frozenset({Surface.OPENAPI}),
+    ),
+    Surface.WEB: SurfacePolicy(
+        emits=_WEB_APP,
+        accepts=_WEB_APP | _EMAIL,
+        honours=frozenset({Surface.WEB, Surface.SERVICE_API, Surface.OPENAPI}),
+    ),
+    Surface.CONSOLE: SurfacePolicy(
+        emits=_IN_CONSOLE,
+        accepts=_IN_CONSOLE,
+        honours=frozenset({Surface.CONSOLE}),
+    ),
+})  # fmt: skip
+"""Surface -> its row. Source: spec/hitl.md 1.2 and design/architecture.md 4."""
+
+
+def check_policy(policy: Mapping[Surface, SurfacePolicy]) -> None:
+    """Return when ``policy`` is sound; called for POLICY at import.
+
+    Raises:
+        UnsoundPolicyError: a surface has no row, would emit what it (or a surface that honours its tokens) does
+            not accept, or a recipient type can act nowhere.
+    """
+    for surface in Surface:
+        if surface not in policy:
+            raise UnsoundPolicyError(f"surface {surface} has no row")
+    for surface, row in policy.items():
+        if surface not in row.honours:
+            raise UnsoundPolicyError(f"{surface} does not honour its own tokens")
+        for source in row.honours:
+            refused = sorted(policy[source].emits - row.accepts)
+            if refused:
+                raise UnsoundPolicyError(f"{source} emits {', '.join(refused)} that {surface} does not accept")
+    for recipient_type in RecipientType:
+        if not any(recipient_type in row.accepts for row in policy.values()):
+            raise UnsoundPolicyError(f"{recipient_type} is accepted nowhere")
+
+
+check_policy(POLICY)
+
+
+def emits(surface: Surface) -> frozenset[RecipientType]:
+    """Return the recipient types whose form tokens callers of ``surface`` are shown."""
+    return POLICY[surface].emits
+
+
+def accepts(surface: Surface) -> frozenset[RecipientType]:
+    """Return the recipient types that may read and answer forms on ``surface``."""
+    return POLICY[surface].accepts
+
+
+def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:
+    """Return whether callers of ``surface`` are shown tokens of ``recipient_type``; False for None."""
+    return recipient_type is not None and recipient_type in emits(surface)
+
+
+def is_accepted(recipient_type: RecipientType | None, surface: Surface) -> bool:
+    """Return whether ``recipient_type`` may act on ``surface``; False for None."""
+    return recipient_type is not None and recipient_type in accepts(surface)
+
+
+def may_act(recipient_type: RecipientType | None, minted_for: Surface, at: Surface) -> bool:
+    """Return whether a token of ``recipient_type`` that was minted for one surface works ``at`` another.
+
+    This is the question an endpoint asks about a token it has found: the recipient must be accepted there, and the
+    token must be one that the surface honours.
+    """
+    return is_accepted(recipient_type, at) and minted_for in POLICY[at].honours
+
+
+def token_surfaces(recipient_type: RecipientType) -> tuple[Surface, ...]:
+    """Return the surfaces for which a recipient of this type gets a token, in the order of ``Surface``.
+
+    These are the surfaces that emit the type, and for an e-mail recipient the web, whose link the mail carries.
+    """
+    by_mail = recipient_type.channel == ApprovalChannel.EMAIL
+    return tuple(
+        surface
+        for surface in Surface
+        if is_accepted(recipient_type, surface)
+        and (is_emitted(recipient_type, surface) or (by_mail and surface is Surface.WEB))
+    )
