@@ -1,0 +1,140 @@
+"""What can go wrong with the store. No text here holds a database password or any other secret."""
+
+from graph.errors import DefectError, RefusedError, UnavailableError
+
+
+class FencedError(RefusedError):
+    """Another writer has taken the run over, or is ahead; whoever gets this stops working on the run at once."""
+
+    code = "run_fenced"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} has another writer"
+
+
+class RunExistsError(RefusedError):
+    """The run was begun before; the caller follows that run instead of starting it again."""
+
+    code = "run_exists"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} exists already"
+
+
+class RunNotFoundError(RefusedError):
+    """No run has this id; the caller checks the id."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"no run has the id {self.run_id}"
+
+
+class GenerationConflictError(RefusedError):
+    """The tokens are not those of the recipient's next generation; the caller derives them for ``needed`` again."""
+
+    code = "generation_conflict"
+
+    def __init__(self, recipient_id: str, needed: int) -> None:
+        super().__init__(recipient_id, needed)
+        self.recipient_id = recipient_id
+        self.needed = needed
+
+    def __str__(self) -> str:
+        return f"the next tokens of recipient {self.recipient_id} have generation {self.needed}"
+
+
+class AppNotFoundError(RefusedError):
+    """No app, or no published version of it, has this id or name; the caller checks it."""
+
+    code = "app_not_found"
+
+    def __init__(self, name_or_id: str) -> None:
+        super().__init__(name_or_id)
+        self.name_or_id = name_or_id
+
+    def __str__(self) -> str:
+        return f"no app is known as {self.name_or_id!r}"
+
+
+class AmbiguousAppError(RefusedError):
+    """Several apps bear this name; the caller names the app by its id."""
+
+    code = "app_ambiguous"
+
+    def __init__(self, name: str, app_ids: tuple[str, ...]) -> None:
+        super().__init__(name, app_ids)
+        self.name = name
+        self.app_ids = app_ids
+
+    def __str__(self) -> str:
+        return f"several apps are named {self.name!r}: use one of the ids {', '.join(self.app_ids)}"
+
+
+class UnsupportedDatabaseError(RefusedError):
+    """The database URL names something else than a SQLite file or PostgreSQL; its owner corrects the setting."""
+
+    code = "unsupported_database"
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend)
+        self.backend = backend
+
+    def __str__(self) -> str:
+        return f"{self.backend} is no database for Greenroom: use sqlite:///<file> or postgresql://…"
+
+
+class SchemaOutdatedError(RefusedError):
+    """The database lacks tables that this version needs; whoever runs Greenroom migrates it.
+
+    ``found`` and ``needed`` are revision numbers; ``found`` is None for a database without any.
+    """
+
+    code = "schema_outdated"
+
+    def __init__(self, found: str | None, needed: str) -> None:
+        super().__init__(found, needed)
+        self.found = found
+        self.needed = needed
+
+    def __str__(self) -> str:
+        has = f"has schema {self.found}" if self.found else "has no schema yet"
+        return f"the database {has}, this Greenroom needs {self.needed}: run `greenroom migrate`"
+
+
+class StoreUnavailableError(UnavailableError):
+    """The database or the file store did not answer, also not on repetition; try again later."""
+
+    code = "store_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store is not available: {self.reason}"
+
+
+class BlobMissingError(DefectError):
+    """A value that the journal refers to is not in the file store, or is damaged there; restore it from a backup."""
+
+    code = "blob_missing"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return f"the file store has no intact value with SHA-256 {self.digest}"

@@ -1,0 +1,166 @@
+"""The memory twin of the store of forms: the rules of ``store.forms.FormStore`` over dictionaries."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from graph.ports import InboxItem
+from hitl.deadline import next_deadline
+from hitl.errors import FormExpiredError, FormNotFoundError
+from hitl.form import Form, FormStatus
+from hitl.form_state import DeadlineOutcome, close, submit
+from hitl.recipient import Recipient
+from hitl.submission import Submission
+from store.errors import GenerationConflictError
+from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
+from store.memory_store import MemoryStore
+from store.run_record import TERMINAL
+
+
+class MemoryForms:
+    """Implements FormStore in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def open(self, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+        """Store a waiting form; see FormStore."""
+        for existing in self._store.forms.values():
+            if existing.execution_id == form.execution_id:
+                return existing
+        run = self._run(form.run_id)
+        if run is not None and run.run_status in TERMINAL:
+            form = close(form, "expired", form.created_at)
+        self._store.forms[form.form_id] = form
+        self._store.recipients |= {each.recipient_id: each for each in recipients}
+        self._store.tokens |= {token.token_hash: token for token in tokens}
+        return form
+
+    async def get(self, form_id: str) -> Form | None:
+        """Return a form, or None; see FormStore."""
+        return self._store.forms.get(form_id)
+
+    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
+        """Return what a token stands for; see FormStore."""
+        token = self._store.tokens.get(token_hash)
+        recipient = self._store.recipients.get(token.recipient_id) if token else None
+        if token is None or recipient is None or not recipient.is_active or recipient.generation != token.generation:
+            return None
+        form = self._store.forms[recipient.form_id]
+        return TokenMatch(form, recipient, token.surface, token.purpose, token.generation)
+
+    async def by_run(self, run_id: str) -> list[Form]:
+        """Return the forms of a run, oldest first; see FormStore."""
+        found = [form for form in self._store.forms.values() if form.run_id == run_id]
+        return sorted(found, key=lambda form: (form.created_at, form.form_id))
+
+    async def recipients(self, form_ids: Iterable[str]) -> dict[str, list[Recipient]]:
+        """Return form id -> recipients; see FormStore."""
+        found: dict[str, list[Recipient]] = {}
+        wanted = set(form_ids)
+        for recipient in self._store.recipients.values():
+            if recipient.form_id in wanted:
+                found.setdefault(recipient.form_id, []).append(recipient)
+        return found
+
+    async def submit(
+        self,
+        form_id: str,
+        recipient_id: str | None,
+        generation: int,
+        submission: Submission,
+        submitter: Submitter,
+        now: float,
+    ) -> Resumable | None:
+        """Store an answer; see FormStore."""
+        form = self._form(form_id)
+        if recipient_id is not None:
+            recipient = self._store.recipients.get(recipient_id)
+            needed = (form_id, "active", generation)
+            if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
+                raise FormNotFoundError()
+        closed, run = submit(form, now), self._run(form.run_id)
+        if run is not None and run.run_status in TERMINAL:
+            raise FormExpiredError(form_id)
+        self._store.forms[form_id] = closed
+        self._store.submissions[form_id] = submission
+        entry = new_entry(form_id, "submitted", now, submitter, recipient_id, submission.action_id)
+        self._store.audit.append(entry)
+        if run is not None:
+            item = InboxItem(form_id, "submitted", form_id, submission.action_id, submission.values)
+            self._store.add_item(run.run_id, item, now)
+        return run
+
+    async def close(self, form_id: str, outcome: DeadlineOutcome, now: float, reason: str = "") -> Resumable | None:
+        """End a waiting form at a deadline; see FormStore."""
+        form = self._store.forms.get(form_id)
+        if form is None or form.status is not FormStatus.WAITING:
+            return None
+        run = self._run(form.run_id)
+        if run is not None and run.run_status in TERMINAL:
+            outcome, run = "expired", None
+        self._store.close_form(form, outcome, now, reason)
+        if run is not None:
+            self._store.add_item(run.run_id, InboxItem(form_id, outcome, form_id, reason=reason), now)
+            if outcome == "expired":
+                self._store.expire_forms(run.run_id, now, reason)
+        return run
+
+    async def close_run(self, run_id: str, now: float) -> list[str]:
+        """Expire the waiting forms of an ended run; see FormStore."""
+        run = self._store.runs.get(run_id)
+        if run is None or not run.is_terminal:
+            return []
+        return self._store.expire_forms(run_id, now, "the run has ended")
+
+    async def due(self, until: float, limit: int = 1000) -> list[tuple[str, float]]:
+        """Return the waiting forms due by ``until``; see FormStore."""
+        waiting = [form for form in self._store.forms.values() if form.status is FormStatus.WAITING]
+        found = [(form.form_id, next_deadline(form.expires_at, form.global_expires_at)) for form in waiting]
+        return sorted((each for each in found if each[1] <= until), key=lambda each: each[1])[:limit]
+
+    async def waiting_count(self) -> int:
+        """Return how many forms wait; see FormStore."""
+        return sum(form.status is FormStatus.WAITING for form in self._store.forms.values())
+
+    async def submission(self, form_id: str) -> Submission | None:
+        """Return the answer of a form, or None; see FormStore."""
+        return self._store.submissions.get(form_id)
+
+    async def revoke(self, recipient_id: str, now: float, by: Submitter = SYSTEM) -> None:
+        """Make the tokens of a recipient worthless; see FormStore."""
+        recipient = self._recipient(recipient_id)
+        if recipient.is_active:
+            self._store.recipients[recipient_id] = replace(recipient, state="revoked")
+            self._store.audit.append(new_entry(recipient.form_id, "revoked", now, by, recipient_id))
+
+    async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:
+        """Replace the tokens of a recipient; see FormStore."""
+        recipient = self._recipient(recipient_id)
+        generation = recipient.generation + 1
+        if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
+            raise GenerationConflictError(recipient_id, generation)
+        self._store.recipients[recipient_id] = replace(recipient, generation=generation)
+        self._store.tokens |= {token.token_hash: token for token in tokens}
+        self._store.audit.append(new_entry(recipient.form_id, "reissued", now, by, recipient_id))
+        return generation
+
+    async def audit(self, form_id: str) -> list[AuditEntry]:
+        """Return who did what to a form, oldest first; see FormStore."""
+        found = [entry for entry in self._store.audit if entry.form_id == form_id]
+        return sorted(found, key=lambda entry: (entry.at, entry.entry_id))
+
+    def _form(self, form_id: str) -> Form:
+        if form_id not in self._store.forms:
+            raise FormNotFoundError()
+        return self._store.forms[form_id]
+
+    def _recipient(self, recipient_id: str) -> Recipient:
+        if recipient_id not in self._store.recipients:
+            raise FormNotFoundError()
+        return self._store.recipients[recipient_id]
+
+    def _run(self, run_id: str | None) -> Resumable | None:
+        if run_id is None:
+            return None
+        record = self._store.runs.get(run_id)
+        return Resumable(run_id, record.status, record.actor) if record else Resumable(run_id, "running", "")

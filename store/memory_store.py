@@ -1,0 +1,82 @@
+"""The rows of a store that lives in memory: what the memory twins of the ports share.
+
+For tests and trials. Every operation of the twins runs without giving way, so each is atomic within one event loop.
+"""
+
+from dataclasses import dataclass, field
+
+from graph.ports import InboxItem
+from hitl.form import Form, FormStatus
+from hitl.form_state import DeadlineOutcome, close
+from hitl.recipient import Recipient
+from hitl.submission import Submission
+from store.account_record import Account, EndUser, Workspace
+from store.app_record import ApiKey, AppRecord, WorkflowVersion
+from store.blobs import Blobs, MemoryBlobs
+from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
+from store.run_record import RunRecord
+
+
+@dataclass(slots=True)
+class MemoryItem:
+    """A row of the inbox: ``taken_number`` is the number of the fact that took it up, None before."""
+
+    run_id: str
+    item: InboxItem
+    created_at: float
+    taken_number: int | None = None
+
+
+@dataclass(slots=True)
+class MemoryRow:
+    """A row of the journal: the packed facts of one append."""
+
+    first_number: int
+    last_number: int
+    facts: bytes
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Tables as dictionaries by primary key; give the same object to the twins that belong together."""
+
+    blobs: Blobs = field(default_factory=MemoryBlobs)
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    journal: dict[str, list[MemoryRow]] = field(default_factory=dict)
+    snapshots: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    inbox: dict[str, MemoryItem] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
+    recipients: dict[str, Recipient] = field(default_factory=dict)
+    tokens: dict[bytes, TokenRow] = field(default_factory=dict)
+    submissions: dict[str, Submission] = field(default_factory=dict)
+    audit: list[AuditEntry] = field(default_factory=list)
+    workspaces: dict[str, Workspace] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    members: dict[tuple[str, str], str] = field(default_factory=dict)
+    apps: dict[str, AppRecord] = field(default_factory=dict)
+    versions: dict[str, WorkflowVersion] = field(default_factory=dict)
+    keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    end_users: dict[str, EndUser] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def untaken(self, run_id: str) -> list[InboxItem]:
+        """Return the inbox items of a run that no fact has taken up, oldest first."""
+        rows = [row for row in self.inbox.values() if row.run_id == run_id and row.taken_number is None]
+        return [row.item for row in sorted(rows, key=lambda row: (row.created_at, row.item.item_id))]
+
+    def add_item(self, run_id: str, item: InboxItem, at: float) -> None:
+        """Put ``item`` into the inbox of a run, unless it was put there before."""
+        self.inbox.setdefault(item.item_id, MemoryItem(run_id, item, at))
+
+    def close_form(self, form: Form, outcome: DeadlineOutcome, now: float, detail: str) -> None:
+        """End a waiting form without an answer."""
+        self.forms[form.form_id] = close(form, outcome, now)
+        self.audit.append(new_entry(form.form_id, outcome, now, SYSTEM, detail=detail))
+
+    def expire_forms(self, run_id: str, now: float, detail: str) -> list[str]:
+        """Expire the waiting forms of a run; returns their ids."""
+        of_run = [form for form in self.forms.values() if form.run_id == run_id]
+        waiting = sorted((form for form in of_run if form.status is FormStatus.WAITING), key=lambda form: form.form_id)
+        for form in waiting:
+            self.close_form(form, "expired", now, detail)
+        return [form.form_id for form in waiting]

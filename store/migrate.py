@@ -1,0 +1,81 @@
+"""Brings a database to the schema that this version needs: the revisions in ``store/migrations``, in order.
+
+Only ``greenroom migrate`` and the start script call this; everything else refuses an old schema. Revisions are
+numbered, lie directly in the folder, run on SQLite and PostgreSQL, and only add.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, func, select
+
+from store.database import parse_url, sqlite_path, stored_revision
+from store.sqlite_lane import sqlite_engine
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+_LOCK_NUMBER = 0x6772_6565_6E72_6F6F
+"""Any number, the same in every version: two migrations of one PostgreSQL database wait for each other."""
+
+
+def migrate(url: str) -> list[str]:
+    """Apply the revisions that the database at ``url`` lacks, all in one transaction; a SQLite file is created.
+
+    May be called again, and by several processes at once.
+
+    Returns:
+        The revisions applied, empty where the database was up to date or ahead.
+
+    Raises:
+        UnsupportedDatabaseError: ``url`` names neither a SQLite file nor PostgreSQL.
+    """
+    path = sqlite_path(parse_url(url))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Forms and answers are in it: for its owner alone. SQLite gives its side files the same mode.
+        path.touch(mode=0o600)
+    script = ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])
+    with _transaction(url) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        found = stored_revision(connection)
+        revisions = reversed(list(script.walk_revisions()))
+        missing = [each for each in revisions if found is None or each.revision > found]
+        context = MigrationContext.configure(connection)
+        with Operations.context(context):
+            for each in missing:
+                each.module.upgrade()
+                context.stamp(script, each.revision)
+    return [each.revision for each in missing]
+
+
+def current_revision(url: str) -> str | None:
+    """Return the schema revision of the database at ``url``, None where there is none.
+
+    Raises:
+        UnsupportedDatabaseError: ``url`` names neither a SQLite file nor PostgreSQL.
+    """
+    path = sqlite_path(parse_url(url))
+    if path is not None and not path.exists():
+        return None
+    with _transaction(url) as connection:
+        return stored_revision(connection)
+
+
+@contextmanager
+def _transaction(url: str) -> Iterator[Connection]:
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None:
+        engine = sqlite_engine(path, is_writer=True)
+    else:
+        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()

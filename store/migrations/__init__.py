@@ -1,0 +1,4 @@
+"""The revisions of the schema, one file each, numbered; ``store.migrate`` applies them.
+
+0001_first_tables.py  everything of the first version
+"""

