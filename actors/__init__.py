@@ -1,0 +1,15 @@
+"""Greenroom's processes on Ray: who executes runs, who keeps what waits, who starts and follows them.
+
+    run_actor       executes runs, one at a time      run_segment, recorder, tail, plans: how
+    run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
+    hitl_actor      the only writer of forms          form_opening, deadlines, run_waker, key_check: how
+    event_hub       carries hints
+    runs, forms     what surfaces use                 start_run, leases, hints: how
+    client          Greenroom from Python             loop_thread: how
+    start_actors    brings the named actors up        code_version: which code they run
+    calls           names of actors, calls to them    messages, errors: what crosses between processes
+    settings, secrets, wiring                         what each process is made of
+
+Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that
+they cannot starve short calls, and hand their wait to the loop of the default group, which owns all state.
+"""

@@ -1,0 +1,115 @@
+"""What can go wrong between processes: busy and absent actors, a full queue, runs that are elsewhere, bad secrets."""
+
+from graph.errors import DefectError, RefusedError, UnavailableError
+
+
+class BusyError(UnavailableError):
+    """The run actor executes another run; the caller asks the supervisor for another lease."""
+
+    code = "run_actor_busy"
+    retry_after_s = 0.0
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+        """The run that it executes."""
+
+    def __str__(self) -> str:
+        return f"the run actor executes run {self.run_id}"
+
+
+class QueueFullError(UnavailableError):
+    """As many starts wait for an actor as may wait; the client tries again later, or the operator raises the pool."""
+
+    code = "too_many_requests"
+    retry_after_s = 5.0
+
+    def __init__(self, waiting_count: int) -> None:
+        super().__init__(waiting_count)
+        self.waiting_count = waiting_count
+
+    def __str__(self) -> str:
+        return f"{self.waiting_count} runs already wait for an actor; try again later"
+
+
+class ActorAwayError(UnavailableError):
+    """An actor does not answer, because it restarts or is gone; the caller tries again."""
+
+    code = "actor_away"
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(actor)
+        self.actor = actor
+
+    def __str__(self) -> str:
+        return f"the actor {self.actor} is away"
+
+
+class RunElsewhereError(RefusedError):
+    """Another actor executes this run; the caller turns to that one, or follows the journal."""
+
+    code = "run_elsewhere"
+
+    def __init__(self, run_id: str, actor: str) -> None:
+        super().__init__(run_id, actor)
+        self.run_id = run_id
+        self.actor = actor
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} is executed by {self.actor}"
+
+
+class CodeVersionError(RefusedError):
+    """The actors of this cluster run other code than this process; the operator deploys again or updates this one."""
+
+    code = "code_version"
+
+    def __init__(self, actor: str, found: str, ours: str) -> None:
+        super().__init__(actor, found, ours)
+        self.actor = actor
+        self.found = found
+        self.ours = ours
+
+    def __str__(self) -> str:
+        return f"the actor {self.actor} runs version {self.found}, this process {self.ours}"
+
+
+class SecretsFileError(RefusedError):
+    """The secrets file cannot be used; the operator corrects it. The text never quotes its content."""
+
+    code = "secrets_file"
+
+    def __init__(self, path: str, fault: str) -> None:
+        super().__init__(path, fault)
+        self.path = path
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"the secrets file {self.path} cannot be used: {self.fault}"
+
+
+class KeyMismatchError(RefusedError):
+    """The form token key is not the one this database was used with; the operator mounts the right secrets file."""
+
+    code = "key_mismatch"
+
+    def __init__(self, found: str, ours: str) -> None:
+        super().__init__(found, ours)
+        self.found = found
+        self.ours = ours
+
+    def __str__(self) -> str:
+        return f"the database was used with form token key {self.found}, the secrets file holds {self.ours}"
+
+
+class RunGivenUpError(DefectError):
+    """A run killed its actor as often as it may; its text becomes the error of the failed run."""
+
+    code = "run_given_up"
+
+    def __init__(self, recovery_count: int) -> None:
+        super().__init__(recovery_count)
+        self.recovery_count = recovery_count
+
+    def __str__(self) -> str:
+        return f"the run was given up: the process that executed it died again after {self.recovery_count} recoveries"

@@ -1,0 +1,213 @@
+"""What crosses process borders: plain values, read-only, without any form token, key or password."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graph.events import Fact, FormOpened, TextPart
+from graph.ports import FormRequest
+from hitl.answer_file import FileFacts
+from store.run_record import NewRun, RunRecord
+
+RunStatus = Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A run to start. ``run.inputs`` are checked; ``system``: sys.* values by name without the prefix.
+
+    ``conversation``: stored conversation variables of a chatflow, name -> value.
+    """
+
+    run: NewRun
+    system: dict[str, Any] = field(default_factory=dict)
+    conversation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.run.run_id
+
+
+def order_run(run: NewRun, files: list[Any] | None = None) -> RunOrder:
+    """Return the order of a run of a workflow app with its system variables (spec/graph.md 3.6).
+
+    Args:
+        run: the run; its ``created_at`` becomes ``sys.timestamp``.
+        files: ``sys.files``, as file mappings.
+    """
+    system = {
+        "files": list(files or []),
+        "user_id": run.user or run.created_by_id,
+        "app_id": run.app_id,
+        "workflow_id": run.version_id,
+        "workflow_run_id": run.run_id,
+        "timestamp": int(run.created_at),
+    }
+    return RunOrder(run, system)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run stands when it finished or paused. ``status`` ``running`` never appears here.
+
+    ``forms``: the open forms of a paused run, oldest first. Times are Unix seconds; ``elapsed_s`` is the time the
+    run executed.
+    """
+
+    run_id: str
+    status: RunStatus
+    outputs: dict[str, Any]
+    error: str | None
+    elapsed_s: float
+    total_tokens: int
+    total_steps: int
+    exceptions_count: int
+    created_at: float
+    finished_at: float | None
+    forms: tuple[FormOpened, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a reader is: it has every fact up to ``number``, and some of the text in flight after it.
+
+    Of that text it has ``offset`` characters, as told under ``attempt`` (0: none).
+    """
+
+    number: int = 0
+    attempt: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TailBatch:
+    """What came next: first the numbered ``facts`` in order, then the ``parts`` of text told after them.
+
+    ``told``: number of a TextEmitted fact in ``facts`` -> how many leading characters of its text this reader was
+    already given as parts (those must not be repeated). ``is_end``: nothing follows in this stream.
+    """
+
+    facts: list[tuple[int, Fact]] = field(default_factory=list)
+    parts: list[TextPart] = field(default_factory=list)
+    is_end: bool = False
+    told: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A hint that ``actor_name`` is free for the holder. The run actor alone decides whether it is."""
+
+    lease_id: str
+    actor_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """Asks for a lease.
+
+    ``in_advance``: to hold, not to use at once; such a lease may be taken back. ``used``: the lease in advance that
+    the holder has just used. ``refused``: the lease whose actor was busy or gone; its holder is served first.
+    ``continues``: for a run that exists, to resume or recover it; served before new starts, never refused for the
+    length of the queue.
+    """
+
+    holder: str
+    in_advance: bool = False
+    used: str = ""
+    refused: str = ""
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A run actor is free again. ``runs_served``: segments it has executed in its life."""
+
+    actor_name: str
+    lease_id: str
+    run_id: str
+    runs_served: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorState:
+    """What a run actor answers to a ping. ``run_id``: what it executes, "" when idle."""
+
+    run_id: str
+    runs_served: int
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something happened to a run: its journal has come to ``number``, ``actor`` executes it ("" for nobody)."""
+
+    run_id: str
+    number: int
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HintBatch:
+    """Hints after a subscriber's place. ``is_reset``: some may have been missed; look at the journal."""
+
+    next: int
+    hints: list[Hint]
+    is_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormOrder:
+    """A form to open: the node's request with what the HITL actor needs to know about its run."""
+
+    request: FormRequest
+    workspace_id: str
+    app_id: str
+    invoke_source: str
+    account_id: str | None
+    """The account that started the run, None when an end user did."""
+
+    @classmethod
+    def of(cls, request: FormRequest, run: NewRun | RunRecord) -> "FormOrder":
+        """Return the order for ``request`` of a node of ``run``."""
+        account_id = run.created_by_id if run.created_by_role == "account" else None
+        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFiles:
+    """The files that one submitter may use, looked up beforehand; implements hitl.answer_file.OwnedFiles.
+
+    ``uploads``: upload file id -> what is known of it; ``remotes``: the same by URL.
+    """
+
+    uploads: dict[str, FileFacts] = field(default_factory=dict)
+    remotes: dict[str, FileFacts] = field(default_factory=dict)
+
+    def uploaded(self, upload_file_id: str) -> FileFacts | None:
+        """Return what is known of an uploaded file, None when it is not the submitter's."""
+        return self.uploads.get(upload_file_id)
+
+    def remote(self, url: str) -> FileFacts | None:
+        """Return what was learned about the file at ``url``, None when it was not looked up."""
+        return self.remotes.get(url)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOrder:
+    """An answer to a form.
+
+    ``recipient_id`` and ``generation`` are those of the token that was used; None and 0 where an account answers by
+    form id. ``inputs``: input name -> value, as submitted. ``files``: what the submitter may use, looked up by the
+    surface. ``via``: how it came, for the audit. ``is_repeated``: the same call was made before and its answer lost.
+    """
+
+    form_id: str
+    recipient_id: str | None
+    generation: int
+    action: str
+    inputs: dict[str, Any]
+    via: str
+    account_id: str | None = None
+    end_user_id: str | None = None
+    files: KnownFiles = field(default_factory=KnownFiles)
+    is_repeated: bool = False

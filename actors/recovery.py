@@ -1,0 +1,158 @@
+"""Gives the runs of dead actors to others, and gives up a run that kills whoever executes it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from ray.exceptions import RayTaskError
+
+from actors.calls import HITL_ACTOR, ask, tell
+from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
+from actors.messages import Lease
+from graph.errors import GreenroomError, UnavailableError
+from graph.events import RunFinished
+from store.errors import FencedError
+from store.journal import Journal
+from store.run_record import JournalWrite, RunRecord
+
+_log = structlog.get_logger()
+
+RETRY_S = 1.0
+RETRY_AFTER_DEATH_S = 0.02
+
+
+class RecoveryLeases(Protocol):
+    """Gives leases for runs that exist already."""
+
+    async def take(self, refused: str = "", *, continues: bool = False) -> Lease:
+        """Return a lease to use at once."""
+        ...
+
+
+class Recovery:
+    """Takes runs over. All of it can be repeated: the journal lets one successor through."""
+
+    def __init__(
+        self, journal: Journal, leases: RecoveryLeases, is_alive: Callable[[str], bool], max_recoveries: int
+    ) -> None:
+        """Prepare; nothing happens yet.
+
+        Args:
+            journal: where runs and their actors stand.
+            leases: for the actors that go on.
+            is_alive: whether the run actor of a name is alive as far as is known.
+            max_recoveries: deaths in a row after which a run is given up.
+        """
+        self._journal = journal
+        self._leases = leases
+        self._is_alive = is_alive
+        self._max_recoveries = max_recoveries
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def note_end(self, run_id: str) -> None:
+        """Note that a run left its actor alive: its recoveries so far do not count any more."""
+        self._counts.pop(run_id, None)
+
+    async def recover_actor(self, dead_actor: str) -> None:
+        """Begin to recover every run of a dead actor; repeats while the store is away."""
+        while True:
+            try:
+                run_ids = await self._journal.runs_of_actor(dead_actor)
+                break
+            except UnavailableError:
+                await asyncio.sleep(RETRY_S)
+        for run_id in run_ids:
+            self._begin(run_id)
+
+    async def recover_orphans(self) -> None:
+        """Begin to recover every executing run whose actor is not known to live.
+
+        Raises:
+            GreenroomError: the store is away, or needs a migration.
+        """
+        for run_id, actor in await self._journal.running_runs():
+            if not self._is_alive(actor):
+                self._begin(run_id)
+
+    def _begin(self, run_id: str) -> None:
+        if run_id not in self._under_way:
+            self._under_way[run_id] = asyncio.get_running_loop().create_task(self._recover(run_id))
+
+    async def _recover(self, run_id: str) -> None:
+        try:
+            while True:
+                wait_s = await self._try(run_id)
+                # No await between this and the end: a death noticed later begins anew.
+                if wait_s is None:
+                    return
+                await asyncio.sleep(wait_s)
+        finally:
+            del self._under_way[run_id]
+
+    async def _try(self, run_id: str) -> float | None:
+        """Try once; return None when there is nothing left to do here, else when to look again in seconds."""
+        try:
+            record = await self._journal.get(run_id)
+            if record is None or record.status != "running" or self._is_alive(record.actor):
+                return None
+            if self._counts[run_id] >= self._max_recoveries:
+                await self._give_up(record)
+                return None
+            await self._execute(record)
+            return None
+        except (RunElsewhereError, FencedError):
+            # Somebody was faster, perhaps to die at once.
+            return RETRY_AFTER_DEATH_S
+        except ActorAwayError:
+            return RETRY_AFTER_DEATH_S
+        except UnavailableError as error:
+            _log.warning("a run cannot be recovered yet", run_id=run_id, reason=str(error))
+            return RETRY_S
+        except RayTaskError:
+            _log.exception("a run could not be restored", run_id=run_id)
+            return RETRY_S
+        except GreenroomError as error:
+            # Not a death, and not to be mended by repetition: the run waits for whoever mends it.
+            _log.error("a run cannot be recovered", run_id=run_id, reason=str(error))
+            self._counts.pop(run_id, None)
+            return None
+
+    async def _execute(self, record: RunRecord) -> None:
+        """Have the run executed by another actor; returns when its segment is over."""
+        run_id, refused = record.run_id, ""
+        while True:
+            lease = await self._leases.take(refused, continues=True)
+            self._counts[run_id] += 1
+            try:
+                await ask(
+                    lease.actor_name, "recover", run_id, lease.lease_id, record.actor, call_name=run_id, patience_s=0.0
+                )
+            except BusyError:
+                self._counts[run_id] -= 1
+                refused = lease.lease_id
+                continue
+            self._counts.pop(run_id, None)
+            return
+
+    async def _give_up(self, record: RunRecord) -> None:
+        """End the run as failed, as its next writer."""
+        error = RunGivenUpError(self._max_recoveries)
+        _log.error("a run is given up", run_id=record.run_id)
+        fact = RunFinished(
+            time.time(),
+            "failed",
+            record.outputs,
+            str(error),
+            record.elapsed_s,
+            record.total_tokens,
+            record.total_steps,
+            record.exceptions_count,
+        )
+        epoch = record.epoch
+        await self._journal.append(JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact]))
+        self._counts.pop(record.run_id, None)
+        tell(HITL_ACTOR, "run_ended", record.run_id)

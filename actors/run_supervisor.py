@@ -1,0 +1,175 @@
+"""Keeps the run actors: a warm pool, who may use them, what happens when one dies.
+
+It owns no run. Everything it knows it finds out again after a restart: the actors from Ray, their runs from the
+journal, their state by a ping. Leases that it forgot are corrected by the run actors' own exclusivity.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import ray
+import structlog
+
+from actors.calls import SUPERVISOR, WAITS, on_loop, options
+from actors.code_version import code_version
+from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
+from actors.pool import Pool
+from actors.recovery import Recovery
+from actors.run_crew import RunCrew
+from actors.settings import Settings
+from actors.start_run import TimedHints, start_run, stored_outcome
+from actors.wiring import Ports
+from graph.errors import GreenroomError
+
+_log = structlog.get_logger()
+
+IN_ADVANCE_WAIT_S = 30.0
+"""How long a request for a lease in advance waits before its holder has to show again that it lives."""
+CHECK_S = 5.0
+"""Between two looks for runs whose actor is gone."""
+
+
+class RunSupervisor:
+    """Leases run actors, keeps their number, and gives the runs of dead ones to others."""
+
+    def __init__(self, plain_settings: str) -> None:
+        """Prepare; does no I/O. The work begins in a task of its own, also after a restart.
+
+        Args:
+            plain_settings: ``Settings.plain``.
+        """
+        self._settings = settings = Settings.from_plain(plain_settings)
+        self._home = asyncio.get_running_loop()
+        self._ports = Ports(settings)
+        self._pool = Pool(
+            settings.pool_size,
+            settings.queue_limit,
+            settings.runs_per_actor,
+            settings.lease_ttl_s,
+            lambda: str(uuid.uuid4()),
+        )
+        self._granted: dict[int, asyncio.Future[Lease]] = {}
+        self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
+        self._recovery = Recovery(self._ports.journal, self, self._crew.is_known, settings.max_recoveries)
+        self._work: set[asyncio.Task[None]] = set()
+        self._spawn(self._live())
+
+    @ray.method(concurrency_group="waits")
+    async def lease(self, request: LeaseRequest) -> Lease | None:
+        """Return a lease, waiting in the queue for it; None when a lease in advance is not to be had now.
+
+        May be called twice: a lease that its asker never got runs out. Nothing is durable; a crash forgets the queue
+        and all leases, and their holders ask again.
+
+        Raises:
+            QueueFullError: too many starts wait already.
+        """
+        return await on_loop(self._home, self._lease(request))
+
+    async def renew(self, lease_id: str) -> bool:
+        """Prolong an unused lease in advance; False: it is the holder's no more. May be called twice."""
+        return self._pool.renew(lease_id, time.monotonic())
+
+    async def release(self, release: Release) -> None:
+        """Note that a run actor is free again; told by itself. A lost release is made good by the next ping."""
+        self._recovery.note_end(release.run_id)
+        if self._pool.release(release.actor_name, release.lease_id, release.runs_served):
+            self._crew.replace(release.actor_name)
+        elif self._pool.is_nearly_served(release.runs_served):
+            self._crew.prepare_spare()
+        self._serve_waiting()
+
+    @ray.method(concurrency_group="runs")
+    async def run(self, order: RunOrder) -> RunOutcome:
+        """Execute a new run until it finishes or pauses, queueing for an actor.
+
+        May be called twice: the same run id is the same run. On return the outcome is durable. A crash of the
+        supervisor loses the call, never the run: Ray repeats the call.
+
+        Raises:
+            QueueFullError: too many starts wait; nothing was started.
+        """
+        work = start_run(order, self, self._ports.journal, TimedHints())
+        return await on_loop(self._home, work)
+
+    @ray.method(concurrency_group="waits")
+    async def outcome(self, run_id: str) -> RunOutcome:
+        """Return how a run stands once it does not execute any more; changes nothing.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        return await on_loop(self._home, stored_outcome(run_id, self._ports.journal, TimedHints()))
+
+    async def version(self) -> str:
+        """Return the version of the code that runs here."""
+        return code_version()
+
+    async def take(self, refused: str = "", *, continues: bool = False) -> Lease:
+        """Return a lease for a run that the supervisor itself starts or recovers; on the home loop only."""
+        lease = await self._lease(LeaseRequest("supervisor", refused=refused, continues=continues))
+        assert lease is not None
+        return lease
+
+    async def _lease(self, request: LeaseRequest) -> Lease | None:
+        ticket = self._pool.ask(request, time.monotonic())
+        granted: asyncio.Future[Lease] = self._home.create_future()
+        self._granted[ticket] = granted
+        self._serve_waiting()
+        try:
+            return await asyncio.wait_for(granted, IN_ADVANCE_WAIT_S if request.in_advance else None)
+        except TimeoutError:
+            return None
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._pool.give_back(granted.result().lease_id)
+                self._serve_waiting()
+            raise
+        finally:
+            self._pool.cancel(ticket)
+            self._granted.pop(ticket, None)
+
+    def _serve_waiting(self) -> None:
+        for grant in self._pool.grants(time.monotonic()):
+            granted = self._granted.get(grant.ticket)
+            if granted is None or granted.done():
+                self._pool.give_back(grant.lease.lease_id)
+            else:
+                granted.set_result(grant.lease)
+
+    def _on_death(self, actor_name: str) -> None:
+        self._spawn(self._recovery.recover_actor(actor_name))
+
+    async def _live(self) -> None:
+        """Adopt what is there, fill the pool, then look after it for good."""
+        await self._insist("adopt", self._crew.adopt)
+        self._spawn(self._insist("ping", self._crew.look_after))
+        while True:
+            try:
+                await self._recovery.recover_orphans()
+            except GreenroomError as error:
+                _log.warning("runs cannot be checked", reason=str(error))
+            await asyncio.sleep(CHECK_S)
+
+    async def _insist(self, what: str, work: Any) -> None:
+        while True:
+            try:
+                return await work()
+            except Exception:  # boundary: supervisor loop  # noqa: BLE001
+                _log.exception("supervision failed", what=what)
+                await asyncio.sleep(1.0)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._home.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+
+def make_run_supervisor(settings: Settings) -> ray.actor.ActorHandle:
+    """Create the supervisor, or return it if it exists."""
+    actor_class = ray.remote(concurrency_groups={"waits": WAITS, "runs": WAITS})(RunSupervisor)
+    actor_options = options(SUPERVISOR, restarts=True, num_cpus=settings.actor_cpus)
+    return actor_class.options(**actor_options, max_task_retries=-1).remote(settings.plain)

@@ -1,0 +1,79 @@
+"""Gets a run to look into its inbox: tells the actor that executes it, or resumes it on another one."""
+
+import asyncio
+
+import structlog
+
+from actors.calls import ask, tell
+from actors.errors import ActorAwayError, BusyError, RunElsewhereError
+from actors.leases import LeaseHolder
+from graph.errors import GreenroomError, UnavailableError
+from store.errors import FencedError
+from store.forms import Resumable
+
+_log = structlog.get_logger()
+
+RETRY_S = 1.0
+
+
+class RunWaker:
+    """Wakes runs in the background; a run is being resumed once at a time. Belongs to one event loop.
+
+    Nothing depends on it being carried out: while an item is not taken up, the reconciler wakes again.
+    """
+
+    def __init__(self, leases: LeaseHolder) -> None:
+        self._leases = leases
+        self._resuming: dict[str, asyncio.Task[None]] = {}
+        self._actors: dict[str, str] = {}
+
+    def wake(self, run: Resumable) -> None:
+        """Have a run take up what its inbox holds. May be called as often as one likes."""
+        if run.run_status == "running":
+            if run.actor:
+                tell(run.actor, "wake", run.run_id)
+        elif run.run_status == "paused":
+            if run.run_id in self._resuming:
+                # Its actor may have read the inbox before this item came in.
+                if actor := self._actors.get(run.run_id):
+                    tell(actor, "wake", run.run_id)
+            else:
+                task = asyncio.get_running_loop().create_task(self._resume(run.run_id))
+                self._resuming[run.run_id] = task
+
+    async def _resume(self, run_id: str) -> None:
+        try:
+            while True:
+                if await self._try(run_id):
+                    return
+                await asyncio.sleep(RETRY_S)
+        except Exception:  # boundary: HITL loop  # noqa: BLE001
+            _log.exception("a run could not be resumed", run_id=run_id)
+        finally:
+            self._actors.pop(run_id, None)
+            del self._resuming[run_id]
+
+    async def _try(self, run_id: str) -> bool:
+        """Resume a run and wait until its segment is over; False to try again later."""
+        refused = ""
+        while True:
+            try:
+                lease = await self._leases.take(refused)
+                self._actors[run_id] = lease.actor_name
+                await ask(lease.actor_name, "resume", run_id, lease.lease_id, call_name=run_id, patience_s=0.0)
+                return True
+            except (BusyError, ActorAwayError):
+                # Busy: the lease was taken back. Away: if it died with the run, the supervisor recovers it, and the
+                # next actor says that the run is elsewhere; if it died before, the next one resumes it.
+                refused = lease.lease_id
+            except RunElsewhereError as error:
+                tell(error.actor, "wake", run_id)
+                return True
+            except FencedError:
+                return True
+            except UnavailableError as error:
+                _log.warning("a run cannot be resumed yet", run_id=run_id, reason=str(error))
+                return False
+            except GreenroomError as error:
+                _log.error("a run cannot be resumed", run_id=run_id, reason=str(error))
+                return True

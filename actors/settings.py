@@ -1,0 +1,136 @@
+"""The settings of Greenroom, from the environment (``GREENROOM_*``), read once where a process starts.
+
+Actors get the settings of whoever creates them as a plain text argument, which Ray's state API shows: ``plain``
+therefore carries no password: each process takes those from its own environment.
+"""
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SECRET_FIELDS = frozenset({"database_password", "redis_password"})
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Paths are absolute once read; ``_s`` is seconds.
+
+    A password inside ``database_url`` or ``redis_url`` moves to its own field, so that no URL shows one.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True)
+
+    data_dir: Path = Path(".greenroom")
+    """Where the SQLite file, the stored files and the secrets lie unless named otherwise."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty: the SQLite file ``greenroom.db`` in ``data_dir``."""
+    database_password: SecretStr | None = None
+    redis_url: str = ""
+    """Empty: no Redis."""
+    redis_password: SecretStr | None = None
+    secrets_file: Path | None = None
+    """JSON file of mode 0600, made on first start; default ``secrets.json`` in ``data_dir``."""
+    public_url: str = "http://127.0.0.1:8000"
+    """How people reach Greenroom; links are built from this, never from a request."""
+    http_host: str = "127.0.0.1"
+    http_port: int = 8000
+    trusted_proxies: str = ""
+    """Networks (comma separated) whose X-Forwarded-For is believed; empty: none."""
+
+    pool_size: int = Field(3, ge=1)
+    """How many runs execute at a time: the number of run actors kept."""
+    runs_per_actor: int = Field(100, ge=1)
+    """Runs after which an actor is replaced by a fresh process; 1: a process for each run."""
+    queue_limit: int = Field(100, ge=0)
+    """How many starts may wait for an actor; one more is refused."""
+    lease_ttl_s: float = Field(15.0, gt=0)
+    """How long an unused lease lasts without being renewed."""
+    ping_interval_s: float = Field(2.0, gt=0)
+    """Between two pings of a run actor; three missed in a row end it."""
+    max_recoveries: int = Field(5, ge=0)
+    """How often a run is taken over after its actor died before it is given up as failed."""
+    actor_cpus: float = Field(0.0, ge=0)
+    """CPUs that Ray reserves for each actor."""
+
+    human_input_global_timeout_s: float = 604_800.0
+    """After so long a waiting form ends its run; 0 or less: never."""
+    max_steps: int = Field(500, ge=1)
+    max_time_s: float = Field(1200.0, gt=0)
+
+    models_file: Path | None = None
+    """YAML file that says what the provider and model names of workflow files mean."""
+    models: dict[str, Any] = Field(default_factory=dict)
+    """The same inline as JSON; wins over ``models_file``. Names environment variables of API keys, never a key."""
+
+    workspace_name: str = "Greenroom"
+    account_email: str = "owner@greenroom.local"
+    """The account that the Python client and the command line act as."""
+    account_name: str = "Owner"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _part_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for url_name, password_name in (("database_url", "database_password"), ("redis_url", "redis_password")):
+            url, password = split_password(str(values.get(url_name) or ""))
+            if password is not None:
+                values = {password_name: password, **values, url_name: url}
+        return values
+
+    @model_validator(mode="after")
+    def _absolute_paths(self) -> Self:
+        set_field = object.__setattr__
+        set_field(self, "data_dir", Path(os.path.abspath(self.data_dir)))
+        set_field(self, "secrets_file", Path(os.path.abspath(self.secrets_file or self.data_dir / "secrets.json")))
+        if self.models_file:
+            set_field(self, "models_file", Path(os.path.abspath(self.models_file)))
+        if not self.database_url:
+            set_field(self, "database_url", f"sqlite:///{self.data_dir / 'greenroom.db'}")
+        return self
+
+    @property
+    def files_dir(self) -> Path:
+        """The folder of stored files and large values."""
+        return self.data_dir / "files"
+
+    @cached_property
+    def plain(self) -> str:
+        """The settings as JSON text without any password: safe as an argument of an actor."""
+        return json.dumps(self.model_dump(mode="json", exclude=set(_SECRET_FIELDS)), sort_keys=True)
+
+    @classmethod
+    def from_plain(cls, plain: str) -> Self:
+        """Return the settings that ``plain`` was made of, with the passwords of this process's environment."""
+        local = cls()
+        passwords = {name: getattr(local, name) for name in _SECRET_FIELDS}
+        return cls.model_validate({**json.loads(plain), **passwords})
+
+    def database_url_to_open(self) -> str:
+        """Return the database URL with its password. Hand it to the driver only; never show or send it."""
+        return join_password(self.database_url, self.database_password)
+
+    def redis_url_to_open(self) -> str:
+        """Return the Redis URL with its password. Hand it to the driver only; never show or send it."""
+        return join_password(self.redis_url, self.redis_password)
+
+
+def split_password(url: str) -> tuple[str, str | None]:
+    """Return ``url`` without its password, and the password as it stood there, or None if it has none."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url, None
+    user, _, address = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{address}")), parts.password
+
+
+def join_password(url: str, password: SecretStr | None) -> str:
+    """Return ``url`` with ``password`` in it; the opposite of ``split_password``. Never show what this returns."""
+    if password is None:
+        return url
+    parts = urlsplit(url)
+    user, at, address = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user if at else ''}:{password.get_secret_value()}@{address}"))

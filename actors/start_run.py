@@ -1,0 +1,84 @@
+"""Starts a run on a leased actor and sees it to its outcome, whatever happens to leases and actors meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Protocol
+
+from actors.calls import ask
+from actors.errors import ActorAwayError, BusyError, RunElsewhereError
+from actors.messages import Lease, RunOrder, RunOutcome
+from actors.run_segment import outcome_of
+from graph.events import FormOpened, RunPaused
+from store.errors import FencedError, RunNotFoundError
+from store.journal import Journal
+
+REREAD_S = 1.0
+"""How long to wait for a hint before the journal is read again."""
+
+
+class Leases(Protocol):
+    """Gives leases."""
+
+    async def take(self, refused: str = "") -> Lease:
+        """Return a lease to use at once; ``refused``: the one whose actor was busy or gone."""
+        ...
+
+
+class Hints(Protocol):
+    """Tells when to look at a run again."""
+
+    def wait(self, run_id: str, number: int) -> Awaitable[None]:
+        """Return when the run may have facts after ``number``, or soon."""
+        ...
+
+
+class TimedHints:
+    """Hints by the clock alone, for rare waits."""
+
+    async def wait(self, run_id: str, number: int) -> None:
+        """Return after a while."""
+        await asyncio.sleep(REREAD_S)
+
+
+async def start_run(order: RunOrder, leases: Leases, journal: Journal, hints: Hints) -> RunOutcome:
+    """Execute a new run until it finishes or pauses; may be repeated with the same run id.
+
+    Raises:
+        QueueFullError: too many starts wait; nothing was started.
+        GreenroomError: the run actor's; the run was not started.
+    """
+    lease = await leases.take()
+    while True:
+        try:
+            return await ask(lease.actor_name, "run", order, lease.lease_id, call_name=order.run_id, patience_s=0.0)
+        except BusyError:
+            pass
+        except (RunElsewhereError, FencedError):
+            return await stored_outcome(order.run_id, journal, hints)
+        except ActorAwayError:
+            # It may have died before, during or after the run; only the journal knows.
+            if await journal.get(order.run_id) is not None:
+                return await stored_outcome(order.run_id, journal, hints)
+        lease = await leases.take(refused=lease.lease_id)
+
+
+async def stored_outcome(run_id: str, journal: Journal, hints: Hints) -> RunOutcome:
+    """Return how a run stands once it does not execute any more, by its journal.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+    """
+    while True:
+        record = await journal.get(run_id)
+        if record is None:
+            raise RunNotFoundError(run_id)
+        if record.is_terminal:
+            return outcome_of(record, [])
+        # What lies in the inbox is about to be taken up.
+        if record.status == "paused" and not await journal.inbox(run_id):
+            facts = [fact for _, fact in await journal.read(run_id)]
+            if isinstance(facts[-1], RunPaused):
+                open_ids = facts[-1].form_ids
+                forms = {fact.form_id: fact for fact in facts if isinstance(fact, FormOpened)}
+                return outcome_of(record, [forms[form_id] for form_id in open_ids])
+        await hints.wait(run_id, record.head)

@@ -1,0 +1,113 @@
+"""Builds the ports of one process from its settings. Nothing is opened before it is used.
+
+Database handles and clients do not cross processes, so each actor and each replica makes its own here.
+"""
+
+from functools import cached_property
+
+from actors.forms import FormsClient
+from actors.plans import Plans
+from actors.run_segment import Surroundings, WallClock
+from actors.runs import Runs
+from actors.secrets import Secrets, load_secrets
+from actors.settings import Settings
+from graph.engine import Limits
+from models.catalog import Catalog
+from models.model_client import ServeChatModel
+from store.accounts import SqlAccounts
+from store.apps import SqlApps
+from store.blobs import FolderBlobs
+from store.database import Database, open_database
+from store.forms import SqlForms
+from store.installation import SqlInstallation
+from store.journal import SqlJournal
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """Return what the provider and model names of workflow files mean by these settings.
+
+    Raises:
+        InvalidCatalogError: the models file or the inline models have faults.
+    """
+    if settings.models:
+        return Catalog.parse(settings.models)
+    return Catalog.load(settings.models_file) if settings.models_file else Catalog()
+
+
+class Ports:
+    """The ports of this process, each made at its first use. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def database(self) -> Database:
+        """The database."""
+        return open_database(self.settings.database_url_to_open())
+
+    @cached_property
+    def blobs(self) -> FolderBlobs:
+        """Large values."""
+        return FolderBlobs(self.settings.files_dir / "blobs")
+
+    @cached_property
+    def journal(self) -> SqlJournal:
+        """The facts of runs."""
+        return SqlJournal(self.database, self.blobs)
+
+    @cached_property
+    def forms(self) -> SqlForms:
+        """The stored forms: to read from any process, to write from the HITL actor only."""
+        return SqlForms(self.database)
+
+    @cached_property
+    def apps(self) -> SqlApps:
+        """Apps, workflow versions and keys."""
+        return SqlApps(self.database)
+
+    @cached_property
+    def accounts(self) -> SqlAccounts:
+        """Workspaces, accounts and end users."""
+        return SqlAccounts(self.database)
+
+    @cached_property
+    def installation(self) -> SqlInstallation:
+        """What all processes of this installation share."""
+        return SqlInstallation(self.database)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """Compiled workflow versions."""
+        return Plans(self.apps)
+
+    @cached_property
+    def hitl(self) -> FormsClient:
+        """Every write to forms."""
+        return FormsClient()
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Starts, follows and stops runs."""
+        return Runs.of(self.journal, "ports", self.settings.lease_ttl_s)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets, read at first use. Never used in run actors.
+
+        Raises:
+            SecretsFileError: the file cannot be used.
+        """
+        assert self.settings.secrets_file is not None
+        return load_secrets(self.settings.secrets_file)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the segments of a run actor share."""
+        limits = Limits(self.settings.max_steps, self.settings.max_time_s)
+        chat = ServeChatModel(catalog_of(self.settings))
+        return Surroundings(self.journal, self.plans, chat, self.hitl, limits, WallClock())
+
+    async def close(self) -> None:
+        """Close the database connections of this process."""
+        if "database" in self.__dict__:
+            await self.database.close()
