@@ -1,0 +1,23 @@
+"""The HTTP surfaces: who may do what through which API, and how it looks on the wire.
+
+app.py             the FastAPI application over its ports
+ports.py           SurfacePorts: what the surfaces need from below
+asgi.py            the edge of every request: version headers, cross-origin rules, faults
+auth.py            who calls: the app of the key, the user it names, in the order of the API
+schemas.py         bodies of ``/v1``: read, check, reply
+errors.py          what can be wrong with a request as such
+error_table.py     error code -> status, envelope, error event
+service_api.py     ``/v1``: info, parameters, run detail, forms; its routes
+run_endpoints.py   ``/v1``: run, stop, events
+input_files.py     file mappings in the inputs of a run
+projections.py     facts -> events: the only place where that happens
+event_shapes.py    the data of every event, key by key
+run_stream.py      the tail of a run as frames for one reader
+reconnect.py       where a reader begins who comes to a run
+sse.py             frames, pings, event ids
+form_lookup.py     what a form token stands for at a surface
+form_page.py       the public page on which a person answers
+form_view.py       that page as HTML; its templates lie in pages/
+form_markup.py     a form's content: markdown, sanitised, with its fields
+health.py          liveness and readiness
+"""

@@ -1,0 +1,28 @@
+"""The HTTP application: every surface behind one edge, over the ports it is given.
+
+Put together by the composition root for the ``Ingress`` deployment, and by tests over ports in memory.
+"""
+
+from fastapi import FastAPI
+
+from graph.errors import GreenroomError
+from surfaces.asgi import Edge
+from surfaces.error_table import on_domain_error, on_http_error
+from surfaces.form_page import add_form_page
+from surfaces.health import add_health
+from surfaces.ports import SurfacePorts
+from surfaces.service_api import add_service_api
+
+
+def build_app(ports: SurfacePorts) -> FastAPI:
+    """Return the application over ``ports``; it does no I/O before the first request."""
+    # Generated documents are off: their pages load scripts from elsewhere, and ours come with the surfaces' schemas.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    add_service_api(app, ports)
+    add_form_page(app, ports)
+    add_health(app, ports)
+    app.add_exception_handler(GreenroomError, on_domain_error)
+    app.add_exception_handler(404, on_http_error)
+    app.add_exception_handler(405, on_http_error)
+    app.add_middleware(Edge, version=ports.version, environment=ports.environment)
+    return app

@@ -1,0 +1,65 @@
+"""Who calls ``/v1``: the app of the key, and the end user the caller names. The order of checks is part of the API.
+
+Source: spec/http.md 1.1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+
+from store.account_record import EndUser
+from store.app_record import AppRecord
+from surfaces.errors import InvalidParamError, UnauthorizedError, WrongAppModeError
+from surfaces.ports import SurfacePorts
+
+END_USER_TYPE = "service-api"
+_USER_LENGTH = 255
+
+
+async def calling_app(request: Request, ports: SurfacePorts) -> AppRecord:
+    """Return the app whose key the request carries.
+
+    Raises:
+        UnauthorizedError: there is no bearer key, or none that is known.
+    """
+    header = request.headers.get("authorization", "")
+    scheme, has_space, key = header.partition(" ")
+    if not has_space:
+        raise UnauthorizedError("Authorization header must be provided and start with 'Bearer'")
+    if scheme.lower() != "bearer":
+        raise UnauthorizedError("Authorization scheme must be 'Bearer'")
+    app = await ports.apps.app_by_key(key.strip())
+    if app is None:
+        raise UnauthorizedError("Access token is invalid")
+    return app
+
+
+def named_user(values: Mapping[str, Any]) -> str:
+    """Return the ``user`` of a body or query; a value that is no string is turned into one.
+
+    Raises:
+        InvalidParamError: it is missing, empty or longer than 255 characters.
+    """
+    user = values.get("user")
+    if not user:
+        raise InvalidParamError("Arg user must be provided.")
+    name = str(user)
+    if len(name) > _USER_LENGTH:
+        raise InvalidParamError(f"Arg user must have at most {_USER_LENGTH} characters.")
+    return name
+
+
+async def calling_user(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
+    """Return the end user of ``app`` whom its callers know as ``user``."""
+    return await ports.accounts.end_user(app.workspace_id, app.app_id, user, END_USER_TYPE)
+
+
+def require_mode(app: AppRecord, *modes: str) -> None:
+    """Return when the app's mode is one of ``modes``.
+
+    Raises:
+        WrongAppModeError: it is another.
+    """
+    if app.mode not in modes:
+        raise WrongAppModeError()

@@ -1,0 +1,107 @@
+"""What can be wrong with a request as such, before anything is run or decided. The client corrects it.
+
+RequestError
+  UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError
+"""
+
+from graph.errors import DefectError, RefusedError
+
+
+class RequestError(RefusedError):
+    """A request that cannot be served as it is, for the reason in its text; the client corrects it."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UnauthorizedError(RequestError):
+    """The request has no credential, or none that counts; the client sends a valid one."""
+
+    code = "unauthorized"
+
+
+class BadRequestError(RequestError):
+    """The request cannot be read; the client corrects its form."""
+
+    code = "bad_request"
+
+
+class InvalidParamError(RequestError):
+    """A parameter is missing or has a value that cannot be; the text names it."""
+
+    code = "invalid_param"
+
+
+class ResourceNotFoundError(RequestError):
+    """What the path names does not exist for this caller."""
+
+    code = "not_found"
+
+
+class FormGuardError(RequestError):
+    """A form was sent from somewhere else than its own page; the person opens the page again and sends it there."""
+
+    code = "forbidden"
+
+
+class UnsupportedMediaTypeError(RefusedError):
+    """The body is not of the content type that the endpoint reads; the client sends that one."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return f"The request must have the content type {self.wanted}."
+
+
+class BodyTooLargeError(RefusedError):
+    """The body is larger than any sensible one; the client sends less."""
+
+    code = "request_entity_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"The request body must not exceed {self.limit_bytes} bytes."
+
+
+class WrongAppModeError(RefusedError):
+    """The key belongs to an app of another mode; the client uses the endpoints of that mode."""
+
+    code = "not_workflow_app"
+
+    def __str__(self) -> str:
+        return "Please check if your app mode matches the right API route."
+
+
+class AppUnavailableError(RefusedError):
+    """The app has no published workflow, or one that cannot run; its author publishes one."""
+
+    code = "app_unavailable"
+
+    def __str__(self) -> str:
+        return "App unavailable, please check your app configurations."
+
+
+class JournalGapError(DefectError):
+    """The facts of a run do not begin with its start, so nothing can be told of it."""
+
+    code = "journal_gap"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"the journal of run {self.run_id} does not begin with its start"

@@ -1,0 +1,137 @@
+"""What the surfaces need from below: ``SurfacePorts``, put together by the composition root, or in memory by tests."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch
+from actors.plans import Plans
+from graph.events import Fact
+from graph.ports import Clock
+from hitl.form import Form
+from hitl.form_token import TokenKey
+from hitl.recipient import Recipient
+from hitl.submission import Submission
+from store.account_record import Account, EndUser
+from store.app_record import AppRecord, WorkflowVersion
+from store.form_record import AuditEntry, TokenMatch
+from store.run_record import RunRecord
+
+
+class Runs(Protocol):
+    """Starts, follows and stops runs; a caller that goes away changes nothing for the run."""
+
+    async def start(self, order: RunOrder) -> RunOutcome:
+        """Start a run and return how it stands when it has finished or paused."""
+        ...
+
+    def start_and_follow(self, order: RunOrder) -> AsyncGenerator[TailBatch]:
+        """Start a run and yield what it tells, up to its end or its first pause."""
+        ...
+
+    def follow(self, run_id: str, cursor: Cursor, until_pause: bool) -> AsyncGenerator[TailBatch]:
+        """Yield what a run tells after ``cursor``, up to its end, or to the next pause after it if ``until_pause``."""
+        ...
+
+    async def stop(self, run_id: str, reason: str) -> None:
+        """Stop a run; the request is durable when this returns."""
+        ...
+
+
+class Submissions(Protocol):
+    """Takes answers to forms."""
+
+    async def submit(self, order: SubmitOrder) -> None:
+        """Accept an answer; it is durable when this returns. Raises the errors of ``hitl.errors``."""
+        ...
+
+
+class JournalReads(Protocol):
+    """What surfaces read of runs."""
+
+    async def get(self, run_id: str) -> RunRecord | None:
+        """Return the record of a run, None when there is none."""
+        ...
+
+    async def read(self, run_id: str, after: int = 0) -> list[tuple[int, Fact]]:
+        """Return the numbered facts after number ``after``."""
+        ...
+
+
+class FormReads(Protocol):
+    """What surfaces read of forms."""
+
+    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
+        """Return what a form token stands for, by its hash."""
+        ...
+
+    async def by_run(self, run_id: str) -> list[Form]:
+        """Return the forms of a run, oldest first."""
+        ...
+
+    async def recipients(self, form_ids: Sequence[str]) -> Mapping[str, list[Recipient]]:
+        """Return form id -> its recipients."""
+        ...
+
+    async def submission(self, form_id: str) -> Submission | None:
+        """Return the answer of a form, None while it has none."""
+        ...
+
+    async def audit(self, form_id: str) -> list[AuditEntry]:
+        """Return who did what to a form, oldest first."""
+        ...
+
+
+class AppReads(Protocol):
+    """What surfaces read of apps."""
+
+    async def app_by_key(self, key: str) -> AppRecord | None:
+        """Return the app of an API key, None for an unknown or revoked one."""
+        ...
+
+    async def version(self, version_id: str) -> WorkflowVersion | None:
+        """Return a workflow version, None when there is none."""
+        ...
+
+
+class AccountReads(Protocol):
+    """Who calls, and whose things are."""
+
+    async def end_user(self, workspace_id: str, app_id: str, session_id: str, type: str) -> EndUser:
+        """Return the end user whom an app's caller knows as ``session_id``; made at first sight."""
+        ...
+
+    async def account(self, account_id: str) -> Account | None:
+        """Return an account, None when there is none."""
+        ...
+
+
+async def always_ready() -> None:
+    """Return: a process whose parts are all in memory can always serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurfacePorts:
+    """Everything the surfaces act through.
+
+    ``public_url``: how people reach this installation; ``version``: ours; ``environment``: told in ``X-Env``.
+    ``check_ready`` returns when requests can be served and raises UnavailableError or RefusedError otherwise.
+    """
+
+    runs: Runs
+    submissions: Submissions
+    journal: JournalReads
+    forms: FormReads
+    apps: AppReads
+    accounts: AccountReads
+    plans: Plans
+    token_key: TokenKey
+    clock: Clock
+    public_url: str = "http://127.0.0.1:8000"
+    version: str = "0"
+    environment: str = "PRODUCTION"
+    check_ready: Callable[[], Awaitable[None]] = field(default=always_ready)
+    ping_interval_s: float = 10.0
+    """Seconds of silence on a stream before a ping."""
+    max_body_bytes: int = 15 * 1024 * 1024
+    """Largest request body that is read."""

@@ -1,0 +1,103 @@
+"""The HTTP bodies of ``/v1``: how they are read and checked, and in which JSON dress replies go out.
+
+Source: spec/http.md 1.0, 2.2, 3.1 and 3.7.
+"""
+
+import json
+from typing import Any, Literal, TypeVar
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from surfaces.errors import BadRequestError, BodyTooLargeError, InvalidParamError, UnsupportedMediaTypeError
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class WorkflowRunPayload(BaseModel):
+    """The body of a run. ``files``: sys.files as file mappings; ``response_mode`` absent or null means blocking."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    inputs: dict[str, Any]
+    response_mode: Literal["blocking", "streaming"] | None = None
+    files: list[dict[str, Any]] | None = None
+    trace_session_id: str | None = None
+
+
+class HumanInputFormSubmitPayload(BaseModel):
+    """The body of an answer to a form. ``action``: the id of an action; ``inputs``: input name -> value."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    inputs: dict[str, Any]
+    action: str
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        BodyTooLargeError: it has more than ``limit_bytes``.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit_bytes:
+        raise BodyTooLargeError(limit_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BodyTooLargeError(limit_bytes)
+    return bytes(body)
+
+
+async def read_object(request: Request, limit_bytes: int) -> dict[str, Any]:
+    """Return the JSON object in the request's body.
+
+    Raises:
+        UnsupportedMediaTypeError: the content type is not JSON.
+        BodyTooLargeError: it is too large.
+        BadRequestError: it is no JSON.
+        InvalidParamError: it is JSON, but not an object.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not (
+        content_type.startswith("application/") and content_type.endswith("+json")
+    ):
+        raise UnsupportedMediaTypeError("application/json")
+    body = await read_body(request, limit_bytes)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"Invalid JSON payload received or JSON payload is empty: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidParamError("The JSON payload must be an object.")
+    return value
+
+
+def checked(model: type[Body], value: dict[str, Any]) -> Body:
+    """Return ``value`` as ``model``.
+
+    Raises:
+        InvalidParamError: it does not fit; the text names each field and what is wrong with it.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        lines = [f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} for {model.__name__}"]
+        for problem in problems:
+            place = ".".join(str(step) for step in problem["loc"])
+            lines.append(f"{place}\n  {problem['msg']} [type={problem['type']}]")
+        raise InvalidParamError("\n".join(lines)) from error
+
+
+def reply(body: Any, status: int = 200) -> Response:
+    """Return an ordinary JSON reply."""
+    return Response(json.dumps(body) + "\n", status, media_type="application/json")
+
+
+def run_reply(body: Any) -> Response:
+    """Return the JSON reply of a run: ASCII, spaced, with its charset named."""
+    return Response(json.dumps(body), headers={"content-type": "application/json; charset=utf-8"})
