@@ -1,0 +1,16 @@
+"""The ``greenroom`` command, one file per command group.
+
+main               the command itself: which subcommands there are, how an error ends it
+import_command     greenroom import FILE
+simulate_command   greenroom simulate FILE: a run without a cluster
+simulation         the simulated run
+simulation_script  how nodes and people behave in it
+migrate_command    greenroom migrate
+doctor_command     greenroom doctor
+up_command         greenroom up: checks the port, sets the environment that Ray Serve reads, becomes ``serving``
+serving            the process that holds Ray and serves until it is stopped
+demo_run           the approval workflow by HTTP, told on the screen
+sample_app         the example workflow, its key and a waiting form
+installation       what commands share: settings, workspace and account
+errors             what a command refuses
+"""

@@ -1,0 +1,58 @@
+"""What a command refuses, or cannot do."""
+
+from graph.errors import RefusedError, UnavailableError
+
+
+class InvalidSettingsError(RefusedError):
+    """A ``GREENROOM_*`` variable cannot be used; the operator corrects it. The text never quotes a value."""
+
+    code = "invalid_settings"
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+        """One "<variable>: <what is wrong>" for each fault."""
+
+    def __str__(self) -> str:
+        return "settings cannot be used:\n" + "\n".join(f"- {fault}" for fault in self.faults)
+
+
+class UnreadableFileError(RefusedError):
+    """A file named on the command line cannot be read; the caller names another."""
+
+    code = "unreadable_file"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be read: {self.reason}"
+
+
+class PortInUseError(RefusedError):
+    """Another program listens on the HTTP port; the caller stops it or chooses another port."""
+
+    code = "port_in_use"
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.port = port
+
+    def __str__(self) -> str:
+        return f"port {self.port} is in use by another program; stop it, or choose another with GREENROOM_HTTP_PORT"
+
+
+class DemoFailedError(UnavailableError):
+    """The demonstration did not go as it must; the text says at which step."""
+
+    code = "demo_failed"
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(step, reason)
+        self.step = step
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the demonstration failed at {self.step}: {self.reason}"

@@ -1,0 +1,80 @@
+"""``greenroom import FILE``: reads a Dify workflow file, lists its faults with their places, stores it as an app."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from actors.settings import Settings
+from cli.errors import UnreadableFileError
+from cli.installation import ensure_owner, read_settings
+from graph.errors import InvalidWorkflowError
+from graph.parse_workflow import parse_workflow
+from graph.workflow import ParsedFile, Workflow
+from store.apps import SqlApps
+from store.database import open_database
+
+LARGEST_FILE_BYTES = 10 * 1024 * 1024
+
+WEIGHT = {"import": "refused", "publish": "cannot run", "nothing": "warning"}
+"""What a fault means to the author, by what it blocks."""
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A workflow file exported by Dify.")],
+) -> None:
+    """Import a workflow file: list its faults, print the app and a new API key."""
+    parsed = parse_workflow(read_file(file))
+    console = Console(soft_wrap=True, highlight=False)
+    for fault in parsed.faults:
+        console.print(f"{WEIGHT[fault.blocks]}: {fault}", markup=False)
+    if parsed.workflow is None:
+        raise InvalidWorkflowError(tuple(str(fault) for fault in parsed.faults if fault.blocks == "import"))
+    app_id, version_id, key = asyncio.run(store_app(read_settings(), parsed.workflow))
+    console.print(f"app {app_id} ({parsed.workflow.name}), version {version_id}", markup=False)
+    if is_runnable(parsed):
+        console.print("published: it can be run", markup=False)
+    else:
+        console.print("saved as a draft: it can be run when the faults marked 'cannot run' are gone", markup=False)
+    console.print(f"API key, shown only now: {key}", markup=False)
+
+
+def is_runnable(parsed: ParsedFile) -> bool:
+    """Return whether no fault keeps the file from being published."""
+    return all(fault.blocks == "nothing" for fault in parsed.faults)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of ``path``.
+
+    Raises:
+        UnreadableFileError: it does not exist, is no file, may not be read, or is larger than 10 MB.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise UnreadableFileError(str(path), "it is larger than 10 MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableFileError(str(path), error.strerror or type(error).__name__) from error
+
+
+async def store_app(settings: Settings, workflow: Workflow) -> tuple[str, str, str]:
+    """Store ``workflow`` as an app of the command line's workspace.
+
+    Returns:
+        The app id, the id of its version, and a new API key in clear.
+
+    Raises:
+        SchemaOutdatedError: the database has an older schema; ``greenroom migrate`` first.
+    """
+    database = open_database(settings.database_url_to_open())
+    try:
+        owner = await ensure_owner(settings, database)
+        apps = SqlApps(database)
+        app_id, version_id = await apps.import_app(owner.workspace_id, workflow, owner.account_id)
+        _, key = await apps.create_key(app_id)
+        return app_id, version_id, key
+    finally:
+        await database.close()

@@ -1,0 +1,52 @@
+"""The ``greenroom`` command: its subcommands, and how an error of ours ends it (a sentence, never a traceback)."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from cli.doctor_command import doctor
+from cli.import_command import import_file
+from cli.migrate_command import migrate_schema
+from cli.simulate_command import simulate
+from cli.up_command import up
+from graph.errors import GreenroomError, RefusedError
+
+REFUSED_EXIT = 2
+FAILED_EXIT = 1
+
+app = typer.Typer(
+    name="greenroom",
+    help="Run Dify-compatible workflows with people in them on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up)
+app.command("import")(import_file)
+app.command("simulate")(simulate)
+app.command("migrate")(migrate_schema)
+app.command("doctor")(doctor)
+
+
+def exit_code_of(error: GreenroomError) -> int:
+    """Return 2 for what the caller can fix, else 1."""
+    return REFUSED_EXIT if isinstance(error, RefusedError) else FAILED_EXIT
+
+
+def end_with(error: GreenroomError) -> int:
+    """Print an error of ours on stderr and return the exit code that goes with it."""
+    Console(stderr=True, soft_wrap=True).print(f"greenroom: {error}", markup=False, highlight=False)
+    return exit_code_of(error)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``greenroom`` script."""
+    try:
+        app()
+    except GreenroomError as error:
+        sys.exit(end_with(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The process behind ``greenroom up``: starts Ray, migrates, serves, and ends only what it started.
+
+Ray is shut down without ``serve.shutdown``, whose controller waits half a minute for its proxy: everything that must
+outlive this process is durable before anyone hears of it, so its end may be as sudden as a crash.
+"""
+
+import asyncio
+import logging
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import httpx2
+import ray
+from rich.console import Console
+
+import serve_app
+from actors.client import Greenroom
+from actors.settings import Settings
+from cli.demo_run import run_demo
+from cli.errors import DemoFailedError
+from cli.installation import read_settings
+from cli.main import end_with
+from cli.sample_app import Sample, ensure_sample, open_sample_form
+from graph.errors import GreenroomError
+from hitl.surface import Surface
+from store.migrate import migrate
+
+NAMESPACE = "greenroom"
+READY_TIMEOUT_S = 120.0
+READY_INTERVAL_S = 0.2
+
+
+def main() -> None:
+    """Serve until stopped, or run the demonstration and end; exit code 0 if all went well."""
+    console = Console(soft_wrap=True, highlight=False)
+    is_demo = "--demo" in sys.argv[1:]
+    exit_code = 0
+    settings = None
+    try:
+        settings = read_settings()
+        serve_until_stopped(settings, console, is_demo)
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except GreenroomError as error:
+        exit_code = end_with(error)
+    finally:
+        if is_demo and settings is not None:
+            shutil.rmtree(settings.data_dir, ignore_errors=True)
+    sys.exit(exit_code)
+
+
+def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> None:
+    """Bring everything up; then run the demonstration, or tell where things are and wait for Ctrl-C."""
+    began = time.monotonic()
+    address = f"http://127.0.0.1:{settings.http_port}"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    migrate(settings.database_url_to_open())
+    console.print("starting Ray (about ten seconds) …")
+    with local_ray() as dashboard_address:
+        console.print("starting the actors, the models and the HTTP ingress …")
+        serve_app.deploy(settings)
+        wait_until_ready(address)
+        console.print(f"ready after {time.monotonic() - began:.1f} s")
+        sample = asyncio.run(ensure_sample(settings))
+        if is_demo:
+            run_demo(address, sample, console)
+            console.print(f"everything took {time.monotonic() - began:.1f} s; stopping what was started")
+            return
+        if not sample.form_id:
+            sample = open_sample_form(settings, sample, address)
+        console.print(welcome(settings, sample, address, dashboard_address), markup=False)
+        threading.Event().wait()
+
+
+@contextmanager
+def local_ray() -> Iterator[str]:
+    """Start a Ray of its own, yield its dashboard's address, and end it, and only it, in the end."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    context = ray.init(
+        address="local",
+        namespace=NAMESPACE,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        yield f"http://{context.dashboard_url}"
+    finally:
+        ray.shutdown()
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def wait_until_ready(address: str) -> None:
+    """Return when ``/health/ready`` says so.
+
+    Raises:
+        DemoFailedError: it does not within two minutes.
+    """
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    answer = "no answer"
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        try:
+            reply = httpx2.get(f"{address}/health/ready", timeout=5.0)
+            if reply.status_code == httpx2.codes.OK:
+                return
+            answer = f"HTTP {reply.status_code} {reply.text}"
+        except httpx2.TransportError as error:
+            answer = str(error)
+        pause.wait(READY_INTERVAL_S)
+    raise DemoFailedError("waiting for the server", answer)
+
+
+def welcome(settings: Settings, sample: Sample, address: str, dashboard_address: str) -> str:
+    """Return what a person needs who has just started Greenroom."""
+    disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
+    lines = [
+        "",
+        f"Service API     {address}/v1",
+        f"API key         {sample.api_key}  (sample app {sample.app_id})",
+        f"a waiting form  {settings.public_url}/form/{disposition.form_token}",
+        f"Ray dashboard   {dashboard_address}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",
+        f"data            {settings.data_dir}",
+        "",
+        "Ctrl-C stops this Greenroom and its Ray; waiting runs go on when it starts again.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""``greenroom simulate``: unit-test a workflow file without a cluster."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.simulation import SimulatedRun
+from cli.simulation_script import InvalidScriptError, Script
+from graph.errors import InvalidWorkflowError
+from graph.events import Fact, RunFinished, TextPart
+from graph.parse_workflow import parse_workflow
+from graph.workflow import Workflow
+from hitl.disposition import Disposition
+from hitl.surface import Surface
+from surfaces.event_shapes import RunLabel, node_labels
+from surfaces.projections import RunProjection, forms_shown_by
+
+_DISPOSITION = Disposition(form_token=None, approval_channels=[])
+
+
+def simulate(
+    file: Annotated[Path, typer.Argument(help="The workflow file (YAML or JSON).")],
+    inputs: Annotated[str, typer.Option(help="Start inputs as a JSON object.")] = "{}",
+    query: Annotated[str, typer.Option(help="What the user says (chatflows).")] = "",
+    conversation: Annotated[str, typer.Option(help="Conversation variables as a JSON object.")] = "{}",
+    script: Annotated[Path | None, typer.Option(help="How nodes and people behave (YAML or JSON).")] = None,
+    events: Annotated[bool, typer.Option("--events", help="Print each event as a JSON line.")] = False,
+) -> None:
+    """Run a workflow file without a cluster, with scripted nodes and people; the last line is the outcome.
+
+    Exit code 0: succeeded, partly succeeded or paused; 1: failed or stopped; 2: the file or the script is wrong.
+    """
+    told = _Printer() if events else None
+    workflow = read_workflow(file)
+    run = SimulatedRun(
+        workflow,
+        Script.read(script),
+        on_fact=told.fact if told else lambda _number, _fact: None,
+        on_part=told.part if told else lambda _part: None,
+    )
+    if told:
+        told.begin(run.run_id, workflow)
+    outcome = asyncio.run(
+        run.run(_json_object(inputs, "--inputs"), query, _json_object(conversation, "--conversation"))
+    )
+    is_finished = isinstance(outcome, RunFinished)
+    outputs = outcome.outputs
+    line = {
+        "status": outcome.status if is_finished else "paused",
+        "outputs": outputs,
+        "error": outcome.error if is_finished else None,
+        "answer": outputs.get("answer"),
+    }
+    typer.echo(json.dumps(line, ensure_ascii=False))
+    raise typer.Exit(1 if is_finished and outcome.status in ("failed", "stopped") else 0)
+
+
+def read_workflow(file: Path) -> Workflow:
+    """Return the workflow in ``file``.
+
+    Raises:
+        InvalidWorkflowError: it cannot be read, or has faults that keep it from running; all are listed.
+    """
+    try:
+        parsed = parse_workflow(file.read_bytes())
+    except OSError as error:
+        raise InvalidWorkflowError((f"{file.name}: cannot be read: {error.strerror}",)) from None
+    blocking = tuple(str(fault) for fault in parsed.faults if fault.blocks != "nothing")
+    if parsed.workflow is None or blocking:
+        raise InvalidWorkflowError(blocking)
+    return parsed.workflow
+
+
+def _json_object(text: str, option: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidScriptError(f"{option} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidScriptError(f"{option} must be a JSON object")
+    return value
+
+
+class _Printer:
+    """Prints each event as the service API would send it."""
+
+    def __init__(self) -> None:
+        self._projection: RunProjection | None = None
+
+    def begin(self, run_id: str, workflow: Workflow) -> None:
+        label = RunLabel(
+            run_id,
+            workflow.content_hash,
+            {"id": "simulated", "user": "simulated"},
+            node_labels(workflow),
+            Surface.SERVICE_API,
+        )
+        self._projection = RunProjection(label)
+
+    def fact(self, number: int, fact: Fact) -> None:
+        assert self._projection is not None
+        dispositions = dict.fromkeys(forms_shown_by(fact), _DISPOSITION)
+        self._print(self._projection.project(number, fact, dispositions))
+
+    def part(self, part: TextPart) -> None:
+        assert self._projection is not None
+        self._print(self._projection.project_part(part))
+
+    def _print(self, told: list[Any]) -> None:
+        for item in told:
+            typer.echo(json.dumps(item.event, ensure_ascii=False))

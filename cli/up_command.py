@@ -1,0 +1,85 @@
+"""``greenroom up``: checks what can be checked at once, sets the environment, then becomes the serving process.
+
+Ray Serve reads its switches when it is imported, and every process of the cluster inherits the environment of the one
+that starts it. So this file imports neither Ray nor what needs it, and replaces the process by ``cli.serving``.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+from typing import Annotated
+
+import typer
+
+from cli.errors import PortInUseError
+from cli.installation import read_settings
+
+DISCARD_ADDRESS = "127.0.0.1:9"
+"""Nothing listens on the discard port: HAProxy's request lines, in which form tokens stand, go nowhere."""
+
+DEMO_FOREIGN = (
+    "GREENROOM_DATABASE_URL",
+    "GREENROOM_DATABASE_PASSWORD",
+    "GREENROOM_REDIS_URL",
+    "GREENROOM_SECRETS_FILE",
+)
+"""Settings that would lead a demonstration to someone's data."""
+
+
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="Run the approval workflow end to end, then stop.")] = False,
+) -> None:
+    """Serve in the foreground with a Ray of its own; Ctrl-C ends that one only."""
+    if demo:
+        for name in DEMO_FOREIGN:
+            os.environ.pop(name, None)
+        os.environ.setdefault("GREENROOM_HTTP_PORT", str(free_port(preferred=8000)))
+    settings = read_settings()
+    if not is_free(settings.http_host, settings.http_port):
+        raise PortInUseError(settings.http_port)
+    address = f"http://127.0.0.1:{settings.http_port}"
+    if demo:
+        os.environ["GREENROOM_PUBLIC_URL"] = address
+        os.environ["GREENROOM_DATA_DIR"] = tempfile.mkdtemp(prefix="greenroom-demo-")
+    os.environ.setdefault("GREENROOM_PUBLIC_URL", address)
+    os.environ.update(serve_environment())
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "cli.serving", *(["--demo"] if demo else [])])
+
+
+def serve_environment() -> dict[str, str]:
+    """Return what Ray and Ray Serve must find in the environment before they are imported.
+
+    HAProxy carries several times the requests of Serve's own proxy, and a client that goes away cancels nothing
+    behind it. Its side ports are free ones, so that two clusters can live on one machine.
+    """
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_LOG_TARGET": DISCARD_ADDRESS,
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Keeps Ray from hiding accelerators of a process that asked for none, which it warns of otherwise.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether nothing listens on ``port`` of ``host``."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return ``preferred`` if nothing listens on it, else a port that was free a moment ago."""
+    if preferred and is_free("127.0.0.1", preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,62 @@
+"""Names that vulture sees no use of, and who uses them. Nothing here runs."""
+
+# Called by name through actors.calls, or by Ray Serve.
+_.publish
+_.run_ended
+_.ping
+_.check_health
+
+# Called by Jinja2 and SQLAlchemy on their own classes.
+_.visit_Concat
+_.visit_Getitem
+_.visit_Filter
+_.visit_Test
+_.intercepted_binops
+_.globals
+_.impl
+_.cache_ok
+_.process_bind_param
+_.renderer
+_._value_
+
+# Read by llama.cpp and the openai client from the objects they are set on.
+_.n_ctx
+_.n_parallel
+_.n_ubatch
+_.n_threads
+_.verbosity
+_.cache_ram_mib
+_.n_threads_http
+_.ui
+_.admin_api_key
+_.organization
+
+# Fields of a workflow file: they are checked when it is read, whether or not a node looks at them.
+_.allowed_file_upload_methods
+_.number_limits
+_.button_style
+_.user_id
+_.whole_workspace
+_.subject
+_.desc
+_.window
+_.max_length
+_.output_type
+_.retry_enabled
+_.max_retries
+_.retry_interval
+_.retry_config
+_.supports_retry
+
+# Part of the model client's interface: warms a deployment up before its first prompt.
+_.prepare
+
+# Settings that later parts read; docs/settings.md lists them.
+_.trusted_proxies
+_.redis_url_to_open
+
+# Declared in tests to see the declaration refused, or for whoever reads the fixture.
+CARRIER_PIGEON
+Forgetful
+Inventive
+_.namespace

@@ -1,0 +1,140 @@
+"""Composition root: settings -> ports -> actors -> surfaces -> the Serve applications.
+
+``app`` is the HTTP ingress, for ``serve run serve_app:app`` and ``serve deploy``; ``model`` builds the application of one
+model for a deploy file; ``deploy`` starts everything from a driver (``greenroom up``). Ray must be started with
+``RAY_SERVE_ENABLE_HA_PROXY=1`` and ``RAY_SERVE_THROUGHPUT_OPTIMIZED=1`` for the speed that the documents name.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from actors.key_check import check_key
+from actors.settings import Settings
+from actors.start_actors import start_actors
+from actors.wiring import Ports, catalog_of
+from graph.errors import RefusedError
+from models.applications import model_applications
+from surfaces.app import build_app
+from surfaces.ports import SurfacePorts
+
+APP_NAME = "greenroom"
+MAX_STREAMS = 10_000
+"""Requests that one ingress replica serves at a time; an open event stream is one."""
+
+
+@serve.deployment(
+    name="Ingress",
+    max_ongoing_requests=MAX_STREAMS,
+    ray_actor_options={"num_cpus": 0},
+    graceful_shutdown_wait_loop_s=0.5,
+    graceful_shutdown_timeout_s=5,
+)
+@serve.ingress()
+class Ingress:
+    """Serves every HTTP surface. Holds no durable state: any replica may go at any time."""
+
+    def __init__(self, plain_settings: str) -> None:
+        """Prepare; does no I/O.
+
+        Args:
+            plain_settings: ``Settings.plain``; passwords and keys come from this process's environment and files.
+        """
+        self._settings = Settings.from_plain(plain_settings)
+        self._start: asyncio.Task[None] | None = None
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Return the application over this process's ports (called by Serve)."""
+        self._ports = Ports(self._settings)
+        return build_app(surface_ports(self._ports))
+
+    async def check_health(self) -> None:
+        """Start the actors at the first check, and again when that failed (called by Serve)."""
+        if self._start is None or (self._start.done() and self._start.exception() is not None):
+            self._start = asyncio.get_running_loop().create_task(start_actors(self._settings))
+            self._ports.runs.warm_up()
+
+
+def surface_ports(ports: Ports) -> SurfacePorts:
+    """Return what the surfaces act through, over the ports of this process."""
+
+    async def check_ready() -> None:
+        await check_key(ports.secrets.token_key, ports.installation)
+        await start_actors(ports.settings)
+
+    return SurfacePorts(
+        runs=ports.runs,
+        submissions=ports.hitl,
+        journal=ports.journal,
+        forms=ports.forms,
+        apps=ports.apps,
+        accounts=ports.accounts,
+        plans=ports.plans,
+        token_key=ports.secrets.token_key,
+        clock=ports.surroundings.clock,
+        public_url=ports.settings.public_url,
+        version=version("greenroom"),
+        check_ready=check_ready,
+    )
+
+
+class UnknownModelApplicationError(RefusedError):
+    """A deploy file names a model application that the models file has no target for; its author fixes it."""
+
+    code = "unknown_model_application"
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"there is no model application {self.name!r}; the models file gives: {', '.join(self.known) or 'none'}"
+
+
+def model(args: dict[str, Any]) -> Application:
+    """Build the Serve application of one model target, for ``import_path: serve_app:model`` in a deploy file.
+
+    Args:
+        args: ``application``: its name, as ``greenroom doctor`` lists them.
+
+    Raises:
+        UnknownModelApplicationError: the catalog has no such target.
+    """
+    applications = model_applications(catalog_of(Settings()))
+    name = str(args.get("application", ""))
+    if name not in applications:
+        raise UnknownModelApplicationError(name, tuple(applications))
+    return applications[name]
+
+
+def deploy(settings: Settings) -> None:
+    """Start the models, the actors and the ingress on the Ray that this process is connected to.
+
+    May be repeated: what runs already with the same code stays. Returns when requests are served.
+
+    Raises:
+        GreenroomError: the models file has faults, or an actor does not come up.
+    """
+    serve.start(http_options={"host": settings.http_host, "port": settings.http_port})
+    models = model_applications(catalog_of(settings)).items()
+    targets = [serve.RunTarget(application, name=name, route_prefix=None) for name, application in models]
+    targets.append(serve.RunTarget(ingress(settings), name=APP_NAME, route_prefix="/"))
+    # All at once: most of the time goes to processes that start up.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        actors = beside.submit(asyncio.run, start_actors(settings, is_deployer=True))
+        serve.run_many(targets)
+        actors.result()
+
+
+def ingress(settings: Settings) -> Application:
+    """Return the ingress over ``settings``, unbound to any cluster."""
+    return Ingress.bind(settings.plain)
+
+
+app = ingress(Settings())

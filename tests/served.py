@@ -1,0 +1,182 @@
+"""The product as a user starts it: its own Ray, models, actors and HTTP in a process tree that can be killed."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import yaml
+from local_cluster import free_ports
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 150.0
+STOP_S = 60.0
+PAUSE = threading.Event()
+"""Never set: to look at another process again a little later."""
+
+
+_LIST_ACTORS = """
+import json, logging, sys
+import ray
+from ray.util.state import list_actors
+ray.init(address=sys.argv[1], namespace="greenroom", logging_level=logging.ERROR, log_to_driver=False)
+print(json.dumps({a.name: a.pid for a in list_actors(filters=[("state", "=", "ALIVE")], limit=1000) if a.name}))
+"""
+
+
+class Served:
+    """One Greenroom in a data folder; may be stopped and started again."""
+
+    def __init__(self, folder: Path, models: dict[str, Any], **settings: Any) -> None:
+        """Prepare; nothing starts yet.
+
+        Args:
+            folder: where data and logs go.
+            models: what model names mean, as in a models file.
+            settings: environment variables of the server, GREENROOM_ ones without the prefix in lower case.
+        """
+        self.folder = folder
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {f"GREENROOM_{name.upper()}": str(value) for name, value in settings.items() if name.islower()}
+        given = {name: str(value) for name, value in settings.items() if not name.islower()}
+        self.environment = {
+            **os.environ,
+            "GREENROOM_DATA_DIR": str(folder / "data"),
+            "GREENROOM_HTTP_PORT": str(self.port),
+            "GREENROOM_PUBLIC_URL": self.url,
+            "GREENROOM_MODELS": json.dumps(models),
+            **own,
+            **given,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start everything and return when it is ready."""
+        command = [sys.executable, "-P", "-m", "cli.main", "up"]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + READY_S
+        while not self._is_ready():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            PAUSE.wait(0.2)
+
+    def stop(self, with_signal: int = signal.SIGINT) -> None:
+        """End everything that this server started, and make sure of it."""
+        if self._process is None:
+            return
+        tree = self.tree()
+        self._process.send_signal(with_signal)
+        self._process.wait(STOP_S)
+        _, alive = psutil.wait_procs(tree, timeout=STOP_S)
+        assert not alive, f"left running: {alive}"
+        self._process = None
+
+    def tree(self) -> list[psutil.Process]:
+        """Return every process that the server has started, directly or not."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Return the processes whose title begins with ``title``, such as ``ray::RunActor``."""
+        return [process for process in self.tree() if _title(process).startswith(title)]
+
+    def kill(self, title: str) -> None:
+        """Kill -9 the one process with ``title``."""
+        found = self.processes(title)
+        assert len(found) == 1, (title, len(found))
+        found[0].kill()
+        found[0].wait(10)
+
+    def kill_actor_of(self, run_id: str) -> None:
+        """Kill -9 the run actor that executes ``run_id``."""
+        database = sqlite3.connect(self.folder / "data" / "greenroom.db")
+        with closing(database):
+            (name,) = database.execute("SELECT actor FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        process = psutil.Process(self.actor_pids()[name])
+        process.kill()
+        process.wait(10)
+
+    def actor_pids(self) -> dict[str, int]:
+        """Return name -> process id of the living actors, by Ray's state API."""
+        raylet = next(process for process in self.tree() if "raylet/raylet" in process.cmdline()[0])
+        address = next(part.partition("=")[2] for part in raylet.cmdline() if part.startswith("--gcs-address="))
+        command = [sys.executable, "-c", _LIST_ACTORS, address]
+        environment = {**self.environment, "RAY_AUTH_MODE": "token"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def import_app(self, document: dict[str, Any]) -> str:
+        """Import a workflow document; return an API key of the app."""
+        path = self.folder / f"{document['app']['name']}.yml"
+        path.write_text(yaml.safe_dump(document))
+        command = [sys.executable, "-P", "-m", "cli.main", "import", str(path)]
+        done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.split("API key, shown only now:")[1].strip()
+
+    def client(self, key: str) -> httpx2.Client:
+        """Return an HTTP client of the service API."""
+        return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=90.0)
+
+    def log(self) -> str:
+        """Return what the server has printed."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/health/ready", timeout=5.0).status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+
+@contextmanager
+def served(folder: Path, models: dict[str, Any], **settings: Any) -> Iterator[Served]:
+    """Start a Greenroom and end it."""
+    server = Served(folder, models, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def events(response: httpx2.Response) -> Iterator[dict[str, Any]]:
+    """Yield the events of a stream as they come, without pings."""
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def start_run(client: httpx2.Client, mode: str = "streaming", **inputs: Any) -> Any:
+    """Return the stream context of a started run, or the reply of a blocking one."""
+    body = {"inputs": inputs, "response_mode": mode, "user": "u-1"}
+    if mode == "streaming":
+        return client.stream("POST", "/v1/workflows/run", json=body)
+    return client.post("/v1/workflows/run", json=body).raise_for_status().json()
+
+
+def wait_for(check: Any, timeout_s: float = 60.0) -> Any:
+    """Return the first true value of ``check``, asked again and again; fail after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := check()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        PAUSE.wait(0.1)
+    return value
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
