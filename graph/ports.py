@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
+from graph.errors import NodeError
 from graph.events import Fact, TextPart
 
 
@@ -153,9 +154,145 @@ class Forms(Protocol):
         ...
 
 
+class CodeSandbox(Protocol):
+    """Runs untrusted code and costly templates under limits, without files and network."""
+
+    async def run_code(self, language: str, code: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return what ``main(**inputs)`` of ``code`` returned, as JSON values.
+
+        Args:
+            language: ``python3`` or ``javascript``.
+            code: source that defines ``main``.
+            inputs: JSON values.
+
+        Raises:
+            NodeError: the code failed, went over a limit, or the sandbox is not installed (the text says how to mend).
+        """
+        ...
+
+    async def render(self, template: str, values: dict[str, Any]) -> str:
+        """Return the Jinja2 ``template`` rendered with JSON ``values``; same errors as ``run_code``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One request of a workflow. ``params`` and ``headers`` keep order and duplicates; timeouts in seconds.
+
+    ``body``: None, bytes, or form parts (name, text) / (name, file mapping) with ``is_multipart``.
+    """
+
+    method: str
+    url: str
+    params: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | tuple[tuple[str, Any], ...] | None = None
+    is_multipart: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 600.0
+    write_timeout_s: float = 600.0
+    verify_tls: bool = True
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """The answer to an HttpCall, redirects followed. ``file``: set when the body was stored as a file, not text."""
+
+    status_code: int
+    headers: dict[str, str]
+    text: str
+    file: dict[str, Any] | None = None
+
+
+class Http(Protocol):
+    """Sends requests of workflows through a guard that reaches public addresses only."""
+
+    async def send(self, call: HttpCall) -> HttpReply:
+        """Send ``call`` and return the answer, whatever its status.
+
+        Raises:
+            NodeError: address not allowed, transport failure, time or size limit (error_type names which).
+        """
+        ...
+
+
+class Files(Protocol):
+    """Stores and reads the files of runs."""
+
+    async def put(self, content: bytes, filename: str, mime_type: str) -> dict[str, Any]:
+        """Store ``content``; return its file mapping (spec/graph.md 3.5). Durable on return; same content, same id."""
+        ...
+
+    async def read(self, file: dict[str, Any]) -> bytes:
+        """Return the content behind a file mapping, stored or remote (through the guard).
+
+        Raises:
+            NodeError: it cannot be had, or is too large.
+        """
+        ...
+
+    async def extract_text(self, file: dict[str, Any]) -> str:
+        """Return the text of a document.
+
+        Raises:
+            NodeError: the kind of file is not supported, or it is broken.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool as a workflow names it. ``depth``: how many workflows are around it (0: none)."""
+
+    provider_type: str
+    provider_id: str
+    tool_name: str
+    parameters: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str = ""
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMessage:
+    """A piece of what a tool gives: text, json, a link, a file mapping, or a named variable (maybe streamed)."""
+
+    kind: Literal["text", "json", "link", "file", "variable"]
+    value: Any
+    name: str = ""
+    is_stream: bool = False
+
+
+class Tools(Protocol):
+    """Calls the tools that are configured."""
+
+    def call(self, call: ToolCall) -> AsyncIterator[ToolMessage]:
+        """Yield what the tool gives.
+
+        Raises:
+            NodeError: the tool is not configured (by its name), refused its parameters, or failed.
+        """
+        ...
+
+
+class NotAvailable:
+    """Stands for a port that a process does not have: any use fails the node by the port's name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        raise NodeError(f"{self._name} is not available here", "NotAvailable")
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """The ports that nodes act through."""
 
     chat: ChatModel
     forms: Forms
+    code: CodeSandbox = cast(CodeSandbox, NotAvailable("the code sandbox"))
+    http: Http = cast(Http, NotAvailable("the HTTP client"))
+    files: Files = cast(Files, NotAvailable("the file store"))
+    tools: Tools = cast(Tools, NotAvailable("the tool catalog"))
