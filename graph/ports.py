@@ -286,13 +286,19 @@ class NotAvailable:
         raise NodeError(f"{self._name} is not available here", "NotAvailable")
 
 
+_NO_CODE = cast(CodeSandbox, NotAvailable("the code sandbox"))
+_NO_HTTP = cast(Http, NotAvailable("the HTTP client"))
+_NO_FILES = cast(Files, NotAvailable("the file store"))
+_NO_TOOLS = cast(Tools, NotAvailable("the tool catalog"))
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """The ports that nodes act through."""
 
     chat: ChatModel
     forms: Forms
-    code: CodeSandbox = cast(CodeSandbox, NotAvailable("the code sandbox"))
-    http: Http = cast(Http, NotAvailable("the HTTP client"))
-    files: Files = cast(Files, NotAvailable("the file store"))
-    tools: Tools = cast(Tools, NotAvailable("the tool catalog"))
+    code: CodeSandbox = _NO_CODE
+    http: Http = _NO_HTTP
+    files: Files = _NO_FILES
+    tools: Tools = _NO_TOOLS
