@@ -63,8 +63,21 @@ no_network() {
     fail "installing failed (see above). If the package index cannot be reached, check the network, or the proxy and index settings of pip and uv, and start again."
 }
 
-# Make .venv with the wanted set: runtime or dev.
+# Make .venv with the wanted set, runtime or dev, and in it the image that code nodes run in.
 prepare() {
+    make_environment "$1"
+    build_sandbox
+}
+
+build_sandbox() {
+    if .venv/bin/python -c 'import sys; from effects.code_sandbox.image import is_built; sys.exit(not is_built())'; then
+        return
+    fi
+    say "greenroom: building the code sandbox (half a minute, once)"
+    .venv/bin/greenroom sandbox build >&2 || say "greenroom: going on without it; everything else works"
+}
+
+make_environment() {
     local wanted=$1 python lock runtime_line dev_line
     cd "$GREENROOM_ROOT"
     python=$(find_python)
