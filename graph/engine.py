@@ -10,39 +10,39 @@ same execution id.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from graph.errors import NodeError
+from graph.containers import Containers
+from graph.effect_tasks import EffectTasks
 from graph.events import (
-    Fact,
     JsonObject,
-    NodeFinished,
     NodeStarted,
+    RunEnd,
     RunFinished,
     RunPaused,
     RunRecovered,
     RunResumed,
     RunStarted,
-    TextEmitted,
+    TextWithdrawn,
+    VariableUpdated,
 )
 from graph.ids import derive_execution_id
-from graph.inflight import InFlight, stream_id
-from graph.node_facts import answered, failed, form_opened, stopped, succeeded
-from graph.nodes.kind import EffectContext, FormAsked, NodeResult
+from graph.inbox import Inbox
+from graph.inflight import InFlight
+from graph.ledger import Ledger
+from graph.node_facts import failed, form_opened, retried, stopped, succeeded, unsupported
+from graph.nodes.kind import FormAsked, NodeResult, VariableUpdate
 from graph.plan import Plan, PlanNode
 from graph.ports import Clock, Effects, InboxItem, Recorder
-from graph.response_stream import Emission
-from graph.run_state import Execution, OpenForm, RunState, apply
+from graph.run_state import Execution, RunState, apply
 from graph.segment import Ended, Segment
 from graph.snapshot import dump_state
 
 YIELD_AFTER_S = 0.05
 HOLD_BACK_S = 0.05
 """How long facts wait for a form to open, to be appended together with the pause."""
-STOPPED_BY_USER = "Stopped by user."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,14 @@ class Engine:
         self.plan = plan
         self.state = state
         self.run_id = run_id
-        self._effects = effects
-        self._recorder = recorder
         self._clock = clock
         self._limits = limits or Limits()
         self._segment = Segment()
         self._inflight = InFlight(state, recorder)
+        self._ledger = Ledger(run_id, state, recorder, self._inflight)
+        self._tasks = EffectTasks(run_id, state, self._segment, effects, self._inflight, self._can_tell)
+        self._containers = Containers(state, self._ledger, clock, self._tasks.cut)
+        self._inbox = Inbox(state, self._segment, self._ledger, clock, self._succeed)
 
     async def start(self, inputs: JsonObject, system: JsonObject, conversation: JsonObject | None = None) -> Outcome:
         """Begin a new run with checked ``inputs`` and run it to its end or first pause.
@@ -85,16 +87,16 @@ class Engine:
         Raises:
             GreenroomError: the recorder's; the run's tasks are cancelled, nothing more is told.
         """
-        self._record(RunStarted(self._clock.now(), inputs, system, conversation or {}))
+        self._ledger.record(RunStarted(self._clock.now(), inputs, system, conversation or {}))
         return await self._run_segment()
 
     async def resume(self, items: Sequence[InboxItem]) -> Outcome:
         """Go on after a pause with the inbox ``items``; same end and errors as ``start``."""
-        self.deliver(items)
+        self._inbox.deliver(items)
         stop = next((item for item in items if item.kind in ("stop", "expired")), None)
         if stop is None:
-            self._record(RunResumed(self._clock.now()))
-            self._take_up(is_resume=True)
+            self._ledger.record(RunResumed(self._clock.now()))
+            self._inbox.take_up(is_resume=True)
         return await self._run_segment()
 
     async def recover(self, attempt: int, items: Sequence[InboxItem]) -> Outcome:
@@ -104,23 +106,33 @@ class Engine:
             attempt: rises with each recovery; parts of a node's text told under a lower one are void.
             items: un-taken inbox items.
         """
-        elapsed_s = self.state.elapsed_at(self.state.last_at)
-        self._record(RunRecovered(self._clock.now(), attempt, elapsed_s))
-        waiting = {form.opened.execution_id for form in self.state.forms.values()}
-        for execution in self.state.executions.values():
-            if execution.execution_id not in waiting:
-                self._begin_effect(execution)
-        self.deliver(items)
+        state = self.state
+        self._ledger.record(RunRecovered(self._clock.now(), attempt, state.elapsed_at(state.last_at)))
+        waiting = state.waiting_executions()
+        for execution in list(state.executions.values()):
+            is_held = execution.execution_id in waiting or execution.execution_id in state.containers
+            if not is_held and execution.execution_id in state.executions:
+                self._execute(state.node(execution), execution)
+        self._containers.go_on()
+        self._inbox.deliver(items)
         return await self._run_segment()
 
     def deliver(self, items: Sequence[InboxItem]) -> None:
         """Hand in inbox items while the run executes; an item that was handed in before is ignored."""
-        segment = self._segment
-        for item in items:
-            if item.item_id not in segment.seen:
-                segment.seen.add(item.item_id)
-                segment.inbox.append(item)
-        segment.wake.set()
+        self._inbox.deliver(items)
+
+    def request_pause(self, reason: str) -> None:
+        """Let the run pause with ``reason``: nodes that execute finish, what follows them starts after the resumption.
+
+        A run that has nothing left to start finishes instead.
+        """
+        self._segment.pause = reason
+        self._segment.wake.set()
+
+    def update_variables(self, updates: Sequence[VariableUpdate]) -> None:
+        """Give variables new values, also ones that did not exist; whatever starts from now on sees them."""
+        self._segment.updates.extend(updates)
+        self._segment.wake.set()
 
     async def _run_segment(self) -> Outcome:
         timer = asyncio.get_running_loop().call_later(self._limits.max_time_s, self._abort_for_time)
@@ -131,43 +143,48 @@ class Engine:
                     return outcome
         finally:
             timer.cancel()
-            for task in self._segment.tasks.values():
-                task.cancel()
-            if self._segment.tasks:
-                await asyncio.gather(*self._segment.tasks.values(), return_exceptions=True)
-            self._segment.tasks.clear()
+            await self._tasks.close()
 
     async def _step(self) -> Outcome | None:
         """Do all that can be done now, then make it durable; the outcome when the segment is over."""
         segment = self._segment
         segment.wake.clear()
-        while segment.ended and not segment.is_over:
+        while segment.updates:
+            self._update(segment.updates.popleft())
+        while segment.ended and not self._is_over():
             self._settle_effect(segment.ended.popleft())
-        self._take_up(is_resume=False)
-        self._run_ready()
-        if segment.is_over or (self._is_idle() and not self.state.forms):
+        self._inbox.take_up(is_resume=False)
+        if segment.pause is None:
+            self._run_ready()
+        is_idle = self._is_idle()
+        if self._is_over() or (is_idle and not self.state.forms and not self.state.ready):
             return await self._finish()
-        if self._is_idle():
-            return await self._pause()
+        if is_idle:
+            return None if self._containers.give_up_waiting() else await self._pause()
         if await self._is_about_to_pause():
             return None
-        await self._flush()
-        self._start_effects()
-        if self.state.ready or segment.ended:
+        await self._ledger.flush()
+        self._tasks.start_noted()
+        if segment.ended or (self.state.ready and segment.pause is None):
             await asyncio.sleep(0)
         elif not self._is_idle():
             await segment.wake.wait()
         return None
 
+    def _is_over(self) -> bool:
+        """Whether the run is to end now."""
+        return self._segment.abort is not None or self.state.top.failure is not None
+
     def _is_idle(self) -> bool:
         """Whether nothing in the run can move without something from outside."""
         segment = self._segment
-        return not (self.state.ready or segment.tasks or segment.effects or segment.ended or segment.inbox)
+        is_ready = bool(self.state.ready) and segment.pause is None
+        return not (is_ready or segment.tasks or segment.effects or segment.ended or segment.inbox or segment.updates)
 
     async def _is_about_to_pause(self) -> bool:
         """Give forms that are being opened a moment, if all else waits: the pause then is the only append."""
         segment = self._segment
-        if segment.effects or self.state.ready or not segment.facts:
+        if segment.effects or self._ledger.is_empty or (self.state.ready and segment.pause is None):
             return False
         if not all(self.state.node(self.state.executions[id_]).opens_form for id_ in segment.tasks):
             return False
@@ -179,27 +196,42 @@ class Engine:
         return True
 
     def _run_ready(self) -> None:
-        state, segment = self.state, self._segment
+        state = self.state
         give_up_at = perf_counter() + YIELD_AFTER_S
-        while state.ready and not self._segment.is_over:
-            path, index = next(iter(state.ready))
-            node = state.scopes[path].plan.nodes[index]
-            segment.steps += 1
-            if segment.steps > self._limits.max_steps:
-                segment.stop(f"Aborted: Maximum execution steps exceeded: {segment.steps} > {self._limits.max_steps}")
-                return
-            execution_id = derive_execution_id(self.run_id, path, node.id)
-            now = self._clock.now()
-            self._record(NodeStarted(now, node.id, execution_id, state.total_steps + 1, path))
-            execution = state.executions[execution_id]
-            if node.pure is not None:
-                self._run_pure(node, execution)
-            elif node.effect is not None:
-                self._begin_effect(execution)
-            else:
-                self._fail(execution, NodeError(f"nodes of kind {node.type!r} are not supported", "UnsupportedNode"))
-            if perf_counter() > give_up_at:
-                return
+        while state.ready:
+            # A copy: finding the first key of a dict that loses its first keys costs more each time.
+            for key in list(state.ready):
+                if self._is_over():
+                    return
+                if key in state.ready:
+                    self._run_node(*key)
+                if perf_counter() > give_up_at:
+                    return
+
+    def _run_node(self, path: str, index: int) -> None:
+        state, segment, limit = self.state, self._segment, self._limits.max_steps
+        node = state.scopes[path].plan.nodes[index]
+        segment.steps += 1
+        if segment.steps > limit:
+            segment.stop(f"Aborted: Maximum execution steps exceeded: {segment.steps} > {limit}")
+            return
+        execution_id = derive_execution_id(self.run_id, path, node.id)
+        self._ledger.record(NodeStarted(self._clock.now(), node.id, execution_id, state.total_steps + 1, path))
+        self._execute(node, state.executions[execution_id])
+
+    def _execute(self, node: PlanNode, execution: Execution) -> None:
+        """Run a pure node, begin an effectful one or the passes of a container; a kind without a step fails."""
+        if node.pure is not None:
+            self._run_pure(node, execution)
+        elif node.effect is not None:
+            self._tasks.begin(execution)
+        elif node.container is not None:
+            try:
+                self._containers.begin(node, execution)
+            except Exception as error:  # boundary: as for pure nodes  # noqa: BLE001
+                self._fail(execution, error)
+        else:
+            self._fail(execution, unsupported(node.type))
 
     def _run_pure(self, node: PlanNode, execution: Execution) -> None:
         assert node.pure is not None
@@ -207,128 +239,61 @@ class Engine:
             result = node.pure(self.state.scopes[execution.scope].pool)
         except Exception as error:  # boundary: whatever a node raises fails that node, not the engine  # noqa: BLE001
             self._fail(execution, error)
+            return
+        if result is None:
+            self._tasks.begin(execution)
         else:
             self._succeed(execution, result)
 
-    def _begin_effect(self, execution: Execution) -> None:
-        """Start the task of an effectful node, or note it for after the next append.
-
-        Opening a form needs no durable fact before it: the form is keyed by the derived execution id.
-        """
-        if self.state.node(execution).opens_form:
-            self._start_task(execution)
-        else:
-            self._segment.effects.append(execution)
-
-    def _start_effects(self) -> None:
-        effects, self._segment.effects = self._segment.effects, []
-        for execution in effects:
-            self._start_task(execution)
-
-    def _start_task(self, execution: Execution) -> None:
-        node = self.state.node(execution)
-        emit = self._inflight.begin(execution, node, self._can_tell)
-        context = EffectContext(self.run_id, node.id, execution.execution_id, self._effects, emit)
-        task = asyncio.get_running_loop().create_task(self._perform(execution, node, context), name=node.id)
-        self._segment.tasks[execution.execution_id] = task
-
-    async def _perform(self, execution: Execution, node: PlanNode, context: EffectContext) -> None:
-        assert node.effect is not None
-        result, failure = None, None
-        try:
-            result = await node.effect(self.state.scopes[execution.scope].pool, context)
-        except Exception as error:  # boundary: whatever a node raises fails that node, not the engine  # noqa: BLE001
-            failure = error
-        self._segment.ended.append(Ended(execution, result, failure))
-        self._segment.wake.set()
-
     def _settle_effect(self, ended: Ended) -> None:
-        del self._segment.tasks[ended.execution.execution_id]
+        self._segment.tasks.pop(ended.execution.execution_id, None)
+        if ended.execution.execution_id not in self.state.executions:
+            return  # its pass was cut after it had ended
         if ended.error is not None:
             self._fail(ended.execution, ended.error)
         elif isinstance(ended.result, FormAsked):
             self._inflight.end(ended.execution)
-            self._record(form_opened(self._clock.now(), ended.execution, ended.result))
+            self._ledger.record(form_opened(self._clock.now(), ended.execution, ended.result))
         elif ended.result is not None:
             self._succeed(ended.execution, ended.result)
 
     def _succeed(self, execution: Execution, result: NodeResult) -> None:
-        self._record(succeeded(self._clock.now(), self.state.node(execution), execution, result))
+        node = self.state.node(execution)
+        for update in result.updates:
+            self._update(update, node.id, execution)
+        self._ledger.record(succeeded(self._clock.now(), node, execution, result))
+        if execution.scope:
+            self._containers.settle(execution.scope)
 
     def _fail(self, execution: Execution, error: Exception) -> None:
-        """End a node that failed: by its error strategy, else end the run with the node's name and reason."""
-        node = self.state.node(execution)
-        fact = failed(self._clock.now(), node, execution, error)
-        if fact.status == "failed" and self._segment.failure is None:
-            self._segment.failure = f"{node.title or node.id} ({node.id}): {fact.error}"
-        self._record(fact)
+        """End a node that failed, or let it run again: by its retries, then its error strategy, else for good.
 
-    def _record(self, fact: Fact) -> None:
-        """Apply ``fact`` to the state and put it among the facts to append, together with the text it sets free.
-
-        That text comes before the end of a node, but after the start of the run (spec/graph.md 4.12).
+        What it streamed to readers is withdrawn if the run goes on without it.
         """
-        facts = self._segment.facts
-        if type(fact) is NodeFinished:
-            stored = self._inflight.end_node(fact)
-            facts.extend(self._text_fact(fact.at, emission, fact.scope) for emission in apply(self.state, fact))
-            fact.streamed = stored
-            facts.append(fact)
-        else:
-            facts.append(fact)
-            facts.extend(self._text_fact(fact.at, emission, "") for emission in apply(self.state, fact))
+        node, now = self.state.node(execution), self._clock.now()
+        if execution.retries < node.retry_limit:
+            self._withdraw(node, execution)
+            self._ledger.record(retried(now, node, execution, error))
+            self._tasks.begin(execution, node.retry_interval_s)
+            return
+        fact = failed(now, node, execution, error)
+        if fact.status == "exception":
+            self._withdraw(node, execution)
+        self._ledger.record(fact)
+        if execution.scope:
+            self._containers.settle(execution.scope)
 
-    def _text_fact(self, at: float, emission: Emission, scope: str) -> TextEmitted:
-        node_id = self.state.scopes[scope].plan.nodes[emission.node].id
-        execution_id = derive_execution_id(self.run_id, scope, node_id)
-        return TextEmitted(
-            at,
-            node_id,
-            execution_id,
-            list(emission.selector),
-            emission.texts,
-            emission.is_final,
-            stream_id(execution_id, emission.selector[1]) if emission.is_streamed else "",
-            scope,
-        )
+    def _withdraw(self, node: PlanNode, execution: Execution) -> None:
+        streams = self._inflight.withdraw(execution)
+        if streams:
+            now = self._clock.now()
+            self._ledger.record(TextWithdrawn(now, node.id, execution.execution_id, streams, execution.scope))
 
-    def _take_up(self, *, is_resume: bool) -> None:
-        """Take up inbox items; an answer to a form that is still being opened waits for it."""
-        segment = self._segment
-        for item in segment.inbox:
-            if item.kind in ("stop", "expired"):
-                segment.taken.append(item.item_id)
-                segment.stop(item.reason or STOPPED_BY_USER)
-                segment.inbox.clear()
-                return
-        waiting: deque[InboxItem] = deque()
-        while segment.inbox:
-            item = segment.inbox.popleft()
-            form = self.state.forms.get(item.form_id or "")
-            if form is not None:
-                segment.taken.append(item.item_id)
-                self._answer(form, item, is_resume=is_resume)
-            elif self._is_any_form_opening():
-                waiting.append(item)
-            else:
-                segment.taken.append(item.item_id)
-        segment.inbox = waiting
-
-    def _answer(self, form: OpenForm, item: InboxItem, *, is_resume: bool) -> None:
-        execution = self.state.executions[form.opened.execution_id]
-        now = self._clock.now()
-        if is_resume:
-            node_id = form.opened.node_id
-            self._record(NodeStarted(now, node_id, execution.execution_id, execution.index, execution.scope))
-        fact, result = answered(now, form, item, is_shown=is_resume and form.is_shown)
-        self._record(fact)
-        self._succeed(execution, result)
-
-    def _is_any_form_opening(self) -> bool:
-        waiting = {form.opened.execution_id for form in self.state.forms.values()}
-        return any(
-            self.state.node(execution).opens_form and execution.execution_id not in waiting
-            for execution in self.state.executions.values()
+    def _update(self, update: VariableUpdate, node_id: str = "", execution: Execution | None = None) -> None:
+        execution_id, scope = (execution.execution_id, execution.scope) if execution else ("", "")
+        now, selector = self._clock.now(), list(update.selector)
+        self._ledger.record(
+            VariableUpdated(now, node_id, execution_id, selector, update.value_type, update.value, scope)
         )
 
     def _abort_for_time(self) -> None:
@@ -337,44 +302,41 @@ class Engine:
 
     def _can_tell(self) -> bool:
         """Whether parts may be told now: all facts that precede them have been."""
-        return not self._segment.facts
-
-    async def _flush(self) -> None:
-        """Append and tell what has gathered, then the text that had to wait for it."""
-        segment = self._segment
-        if segment.facts or segment.taken:
-            await self._recorder.append(segment.facts, segment.taken)
-            segment.facts, segment.taken = [], []
-        self._inflight.tell()
+        return self._ledger.is_empty
 
     async def _pause(self) -> Outcome | None:
-        state, segment = self.state, self._segment
+        state = self.state
         now = self._clock.now()
         shown = {form_id for form_id, form in state.forms.items() if form.is_shown}
         paused = RunPaused(
-            now, list(state.forms), dict(state.outputs), state.elapsed_at(now), state.total_tokens, state.total_steps
+            now,
+            list(state.forms),
+            dict(state.outputs),
+            state.elapsed_at(now),
+            state.total_tokens,
+            state.total_steps,
+            self._segment.pause,
         )
         before = state.elapsed_s
         apply(state, paused)
-        items = await self._recorder.pause([*segment.facts, paused], segment.taken, dump_state(state))
+        items = await self._ledger.pause(paused, dump_state(state))
         if not items:
-            segment.facts, segment.taken = [], []
             return paused
         state.status, state.elapsed_s = "running", before
         for form_id, form in state.forms.items():
             form.is_shown = form_id in shown
-        self.deliver(items)
+        self._inbox.deliver(items)
         return None
 
     async def _finish(self) -> Outcome:
         self._stop_executions()
         state, segment = self.state, self._segment
+        status: RunEnd = "partial-succeeded" if state.exceptions_count else "succeeded"
+        error = None
         if segment.abort is not None:
             status, error = "stopped", segment.abort
-        elif segment.failure is not None:
-            status, error = "failed", segment.failure
-        else:
-            status, error = ("partial-succeeded" if state.exceptions_count else "succeeded"), None
+        elif state.top.failure is not None:
+            status, error = "failed", state.top.failure
         now = self._clock.now()
         finished = RunFinished(
             now,
@@ -386,15 +348,15 @@ class Engine:
             state.total_steps,
             state.exceptions_count,
         )
-        self._record(finished)
-        await self._flush()
+        self._ledger.record(finished)
+        await self._ledger.flush()
         return finished
 
     def _stop_executions(self) -> None:
-        """End what still executes; its text that readers have already becomes durable with it."""
-        for task in self._segment.tasks.values():
-            task.cancel()
-        waiting = {form.opened.execution_id for form in self.state.forms.values()}
-        for execution in list(self.state.executions.values()):
+        """End what still executes, inner nodes first; its text that readers have already becomes durable with it."""
+        state = self.state
+        waiting = state.waiting_executions()
+        for execution in reversed(list(state.executions.values())):
             if execution.execution_id not in waiting:
-                self._record(stopped(self._clock.now(), self.state.node(execution), execution))
+                self._tasks.cut(execution)
+                self._ledger.record(stopped(self._clock.now(), state.node(execution), execution))

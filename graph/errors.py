@@ -9,7 +9,7 @@ Fields go positionally to ``super().__init__`` and the sentence is made in ``__s
 error survive the way between processes with its class and attributes.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GreenroomError(Exception):
@@ -73,11 +73,22 @@ class NodeError(RefusedError):
 
     code = "node_failed"
 
-    def __init__(self, message: str, error_type: str = "NodeError") -> None:
-        super().__init__(message, error_type)
+    def __init__(
+        self,
+        message: str,
+        error_type: str = "NodeError",
+        outputs: dict[str, Any] | None = None,
+        process_data: dict[str, Any] | None = None,
+    ) -> None:
+        shown = (outputs, process_data)
+        super().__init__(message, error_type, *(shown if any(each is not None for each in shown) else ()))
         self.message = message
         self.error_type = error_type
         """Name that the workflow's fail branch sees as ``error_type``."""
+        self.outputs = outputs
+        """Outputs that the failed node shows all the same; None for the usual none."""
+        self.process_data = process_data
+        """What the record of the failed node shows of how it worked; None for nothing."""
 
     def __str__(self) -> str:
         return self.message

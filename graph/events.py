@@ -18,6 +18,7 @@ from graph.errors import SnapshotVersionError
 FACTS_VERSION = 1
 
 NodeEnd = Literal["succeeded", "failed", "exception", "stopped"]
+PassEnd = Literal["succeeded", "failed"]
 RunEnd = Literal["succeeded", "failed", "stopped", "partial-succeeded"]
 JsonObject = dict[str, Any]
 
@@ -108,6 +109,85 @@ class FormTimedOut:
 
 
 @dataclass(slots=True)
+class NodeRetried:
+    """An attempt of a node failed and it runs again, as the same execution. ``retry_index``: which retry, from 1."""
+
+    at: float
+    node_id: str
+    execution_id: str
+    index: int
+    retry_index: int
+    started_at: float
+    error: str
+    error_type: str
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class VariableUpdated:
+    """A variable that stood in the pool got a new value.
+
+    ``selector``: node id (or ``conversation``) and name. ``node_id`` and ``execution_id`` are "" where it came from
+    outside by a command: then every pass sees it.
+    """
+
+    at: float
+    node_id: str
+    execution_id: str
+    selector: list[str]
+    value_type: str
+    value: Any
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class ContainerStarted:
+    """An iteration or loop goes through its passes now.
+
+    ``inputs``: the items under ``iterator_selector``, or each loop variable by its label. ``length``: the items, or
+    the most rounds. ``is_over``: the loop's break conditions held before its first round, so it has none.
+    """
+
+    at: float
+    node_id: str
+    execution_id: str
+    inputs: JsonObject
+    length: int
+    is_over: bool = False
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class PassStarted:
+    """A pass of a container began: the item or round ``index``, counted from 0.
+
+    ``node_id``, ``execution_id`` and ``scope`` are the container's; its inner nodes have the scope
+    "<scope>/<node_id>:<index>". ``so_far``: what a loop's variables are after the round before.
+    """
+
+    at: float
+    node_id: str
+    execution_id: str
+    index: int
+    so_far: JsonObject | None = None
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class PassFinished:
+    """A pass ended and its scope is forgotten. ``is_break``: the loop's break conditions hold now."""
+
+    at: float
+    node_id: str
+    execution_id: str
+    index: int
+    status: PassEnd
+    error: str | None = None
+    is_break: bool = False
+    scope: str = ""
+
+
+@dataclass(slots=True)
 class TextEmitted:
     """Text reached the reader. ``texts`` keeps the pieces as they came.
 
@@ -126,11 +206,26 @@ class TextEmitted:
 
 
 @dataclass(slots=True)
+class TextWithdrawn:
+    """Text that was told live is void: the attempt that streamed it failed and the run goes on without it.
+
+    ``streams``: the streams whose parts readers may have.
+    """
+
+    at: float
+    node_id: str
+    execution_id: str
+    streams: list[str]
+    scope: str = ""
+
+
+@dataclass(slots=True)
 class NodeFinished:
     """A node ended; from here on it never runs again.
 
     ``streamed``: for each output that the node streamed and an answer uses, the pieces that no TextEmitted fact
-    before this one carries (an empty list when the reader had them all).
+    before this one carries (an empty list when the reader had them all). ``steps``: what a container reports as its
+    number of passes, None of other nodes.
     """
 
     at: float
@@ -149,11 +244,15 @@ class NodeFinished:
     total_tokens: int = 0
     streamed: dict[str, list[str]] | None = None
     scope: str = ""
+    steps: int | None = None
 
 
 @dataclass(slots=True)
 class RunPaused:
-    """Nothing in the run can move without a person. ``form_ids``: every open form, oldest first."""
+    """Nothing in the run can move without a person, or it was told to pause.
+
+    ``form_ids``: every open form, oldest first. ``message``: the reason of the command to pause, None without one.
+    """
 
     at: float
     form_ids: list[str]
@@ -161,6 +260,7 @@ class RunPaused:
     elapsed_s: float
     total_tokens: int
     total_steps: int
+    message: str | None = None
 
 
 @dataclass(slots=True)
@@ -185,7 +285,13 @@ Fact = (
     | FormOpened
     | FormSubmitted
     | FormTimedOut
+    | NodeRetried
+    | VariableUpdated
+    | ContainerStarted
+    | PassStarted
+    | PassFinished
     | TextEmitted
+    | TextWithdrawn
     | NodeFinished
     | RunPaused
     | RunFinished
@@ -212,8 +318,9 @@ class TextPart:
 _KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        RunStarted, RunResumed, RunRecovered, NodeStarted, FormOpened, FormSubmitted, FormTimedOut, TextEmitted,
-        NodeFinished, RunPaused, RunFinished,
+        RunStarted, RunResumed, RunRecovered, NodeStarted, FormOpened, FormSubmitted, FormTimedOut, NodeRetried,
+        VariableUpdated, ContainerStarted, PassStarted, PassFinished, TextEmitted, TextWithdrawn, NodeFinished,
+        RunPaused, RunFinished,
     )
 }  # fmt: skip
 _FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(f.name for f in fields(kind)) for kind in _KINDS.values()}

@@ -18,6 +18,7 @@ def graph_faults(nodes: Sequence[Node], edges: Sequence[Edge]) -> Iterator[Fault
     """Yield every fault of the graph, in file order for each kind of fault."""
     by_id = {node.id: node for node in nodes}
     yield from _owner_faults(nodes, by_id)
+    yield from _container_faults(nodes, by_id)
     yield from _edge_faults(edges, by_id)
     yield from _root_faults(nodes, by_id)
     yield from _cycle_faults(nodes, edges, by_id)
@@ -39,6 +40,25 @@ def _owner_faults(nodes: Sequence[Node], by_id: dict[str, Node]) -> Iterator[Fau
             yield Fault(node.path, f"lies in {node.container!r}, which is no iteration or loop", "publish")
         elif _owns_itself(node, by_id):
             yield Fault(node.path, f"{node.id!r} lies, by way of its containers, in itself", "publish")
+
+
+def _container_faults(nodes: Sequence[Node], by_id: dict[str, Node]) -> Iterator[Fault]:
+    for node in nodes:
+        if node.type in CONTAINER_KINDS and "/" in node.id:
+            yield Fault(f"{node.path}.id", f"{node.id!r} holds a '/', which the id of a container may not", "publish")
+        if node.type == "loop-end" and not _lies_in_a_loop(node, by_id):
+            yield Fault(node.path, f"{node.id!r} lies in no loop that it could end; it does nothing", "nothing")
+
+
+def _lies_in_a_loop(node: Node, by_id: dict[str, Node]) -> bool:
+    seen: set[str] = set()
+    owner = by_id.get(node.container or "")
+    while owner is not None and owner.id not in seen:
+        if owner.type == "loop":
+            return True
+        seen.add(owner.id)
+        owner = by_id.get(owner.container or "")
+    return False
 
 
 def _owns_itself(node: Node, by_id: dict[str, Node]) -> bool:
@@ -83,7 +103,7 @@ def _root_faults(nodes: Sequence[Node], by_id: dict[str, Node]) -> Iterator[Faul
         inside = children.get(node.id, [])
         named = node.data.get("start_node_id")
         # Files of the first versions name an ordinary child: it is the root of its scope.
-        if any(child.id == named for child in inside):
+        if any(child.id == str(named) for child in inside):
             continue
         if named:
             yield Fault(f"{node.path}.data.start_node_id", f"{named!r} is no node inside of {node.id!r}", "publish")

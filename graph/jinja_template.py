@@ -2,7 +2,7 @@
 
 Semantics are those of Dify: plain Jinja2 defaults, undefined prints empty, one trailing line break is dropped,
 null prints ``None``. A template that ``graph.jinja_bounds`` refuses, or whose inputs make more work than the
-budget of ``graph.jinja_fuel``, fails its node with the reason.
+budget of ``graph.jinja_fuel``, is for the code sandbox.
 """
 
 import re
@@ -18,6 +18,8 @@ from graph.jinja_bounds import BoundedEnvironment, UnboundedError, bound
 from graph.jinja_fuel import Fuel, OutOfFuelError, fueled
 
 MAX_OUTPUT_CHARACTERS = 400_000
+SANDBOX_REQUIRED = "SandboxRequired"
+"""Error type of a template that cannot render in process: ``graph.ports.CodeSandbox`` renders it."""
 
 _environment = BoundedEnvironment()
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -52,7 +54,7 @@ class JinjaTemplate:
         if self._plain is not None:
             text = "".join([part if is_text else str(values.get(part, "")) for is_text, part in self._plain])
             if len(text) > limit:
-                raise _too_long(limit)
+                raise too_long(limit)
             return text
         if self._compiled is None:
             self._compile()
@@ -111,14 +113,15 @@ def _collect(pieces: Iterable[str], limit: int) -> str:
     for piece in pieces:
         length += len(piece)
         if length > limit:
-            raise _too_long(limit)
+            raise too_long(limit)
         out.append(piece)
     return "".join(out)
 
 
-def _too_long(limit: int) -> NodeError:
+def too_long(limit: int) -> NodeError:
+    """Return the error of a text with more than ``limit`` characters."""
     return NodeError(f"Output length exceeds {limit} characters", "TemplateOutputTooLong")
 
 
 def _needs_sandbox(reason: str) -> NodeError:
-    return NodeError(f"this template needs the sandbox, which this version does not have: {reason}", "SandboxRequired")
+    return NodeError(f"this template needs the code sandbox: {reason}", SANDBOX_REQUIRED)

@@ -1,9 +1,9 @@
-"""The facts that a node's end makes: succeeded, failed, form opened, form answered."""
+"""The facts that a node's end makes: succeeded, failed, to be tried again, form opened, form answered."""
 
 from typing import Any
 
 from graph.errors import NodeError
-from graph.events import FormOpened, FormSubmitted, FormTimedOut, NodeFinished
+from graph.events import FormOpened, FormSubmitted, FormTimedOut, NodeFinished, NodeRetried
 from graph.nodes.human_input import submitted_result, timed_out_result
 from graph.nodes.kind import FormAsked, NodeResult
 from graph.plan import PlanNode
@@ -11,8 +11,10 @@ from graph.ports import InboxItem
 from graph.run_state import Execution, OpenForm
 
 
-def succeeded(now: float, node: PlanNode, execution: Execution, result: NodeResult) -> NodeFinished:
-    """Return the fact of a node that did its work."""
+def succeeded(
+    now: float, node: PlanNode, execution: Execution, result: NodeResult, steps: int | None = None
+) -> NodeFinished:
+    """Return the fact of a node that did its work; ``steps``: the passes that a container reports."""
     return NodeFinished(
         now,
         node.id,
@@ -30,22 +32,38 @@ def succeeded(now: float, node: PlanNode, execution: Execution, result: NodeResu
         result.total_tokens,
         None,
         execution.scope,
+        steps,
     )
 
 
-def failed(now: float, node: PlanNode, execution: Execution, error: Exception) -> NodeFinished:
+def failed(
+    now: float,
+    node: PlanNode,
+    execution: Execution,
+    error: Exception,
+    shown: NodeResult | None = None,
+    steps: int | None = None,
+) -> NodeFinished:
     """Return the fact of a node that failed: status ``exception`` where its error strategy lets the run go on.
+
+    Args:
+        now: when.
+        node: the node.
+        execution: its execution.
+        error: why; of a NodeError the outputs are shown.
+        shown: the inputs and metadata that the node shows all the same.
+        steps: the passes that a container reports.
 
     Source: spec/graph.md 4.5.
     """
-    reason = str(error) or type(error).__name__
-    error_type = error.error_type if isinstance(error, NodeError) else type(error).__name__
+    reason, error_type = reason_of(error)
     strategy = node.data.error_strategy if node.data else None
-    outputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = (error.outputs if isinstance(error, NodeError) else None) or {}
     if strategy is not None:
         outputs = {"error_message": reason, "error_type": error_type}
         if strategy == "default-value" and node.data:
             outputs = {**node.data.default_outputs(), **outputs}
+    metadata = {**((shown.metadata if shown else None) or {}), **({"error_strategy": strategy} if strategy else {})}
     return NodeFinished(
         now,
         node.id,
@@ -53,14 +71,56 @@ def failed(now: float, node: PlanNode, execution: Execution, error: Exception) -
         execution.index,
         "failed" if strategy is None else "exception",
         execution.started_at,
-        {},
+        shown.inputs if shown else {},
         outputs,
         "fail-branch" if strategy == "fail-branch" else "source",
+        error.process_data if isinstance(error, NodeError) else None,
         error=reason,
         error_type=error_type,
-        metadata={"error_strategy": strategy} if strategy else None,
+        metadata=metadata or None,
         scope=execution.scope,
+        steps=steps,
     )
+
+
+def reason_of(error: Exception) -> tuple[str, str]:
+    """Return text and type of ``error`` as a workflow sees them."""
+    return str(error) or type(error).__name__, error.error_type if isinstance(error, NodeError) else type(
+        error
+    ).__name__
+
+
+def retried(now: float, node: PlanNode, execution: Execution, error: Exception) -> NodeRetried:
+    """Return the fact that an attempt of a node failed and the next one follows."""
+    return NodeRetried(
+        now,
+        node.id,
+        execution.execution_id,
+        execution.index,
+        execution.retries + 1,
+        execution.started_at,
+        *reason_of(error),
+        execution.scope,
+    )
+
+
+_WAITS_FOR = {
+    "agent": "agents are not part of this version; call the model and the tools from llm and tool nodes",
+    "knowledge-retrieval": "there is no knowledge base in this version; fetch texts with http-request or tool nodes",
+    "knowledge-retrieval-v2": "there is no knowledge base in this version",
+    "knowledge-index": "there is no knowledge base in this version",
+    "trigger-webhook": "this version starts runs from a start node only, over the API",
+    "trigger-schedule": "this version starts runs from a start node only, over the API",
+    "trigger-plugin": "this version starts runs from a start node only, over the API",
+    "datasource": "this version starts runs from a start node only, over the API",
+}
+
+
+def unsupported(kind: str) -> NodeError:
+    """Return why a node of a kind without a step fails the run that reaches it."""
+    reason = _WAITS_FOR.get(kind)
+    tail = f": {reason}" if reason else ""
+    return NodeError(f"nodes of kind {kind!r} are not supported{tail}", "UnsupportedNode")
 
 
 def stopped(now: float, node: PlanNode, execution: Execution) -> NodeFinished:

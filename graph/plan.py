@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.errors import InvalidWorkflowError
-from graph.nodes.kind import EffectStep, NodeData, NodeKind, PureStep
+from graph.nodes.kind import Container, EffectStep, NodeData, NodeKind, PureStep, RetryConfig
 from graph.nodes.table import KINDS
-from graph.workflow import Node, Workflow
+from graph.workflow import Edge, Node, Workflow
 
 Part = str | tuple[str, ...]
 """A piece of a response template: literal text, or a selector."""
@@ -23,7 +23,8 @@ Part = str | tuple[str, ...]
 class PlanNode:
     """One node, compiled. ``index``: its place in its scope. A node without a step fails the run that reaches it.
 
-    ``outgoing``, ``incoming``: edge indices; ``parts``: what it shows the reader, or None.
+    ``outgoing``, ``incoming``: edge indices; ``parts``: what it shows the reader, or None; ``retry_limit``: how often
+    it runs again after a failure.
     """
 
     index: int
@@ -34,9 +35,13 @@ class PlanNode:
     data: NodeData | None
     pure: PureStep | None = None
     effect: EffectStep | None = None
+    container: Container | None = None
     is_branch: bool = False
     is_response: bool = False
     opens_form: bool = False
+    breaks_loop: bool = False
+    retry_limit: int = 0
+    retry_interval_s: float = 0.0
     parts: list[Part] | None = None
     outgoing: list[int] = field(default_factory=list)
     incoming: list[int] = field(default_factory=list)
@@ -65,13 +70,20 @@ class ResponsePlan:
 
 @dataclass(slots=True)
 class PlanScope:
-    """One level of the graph. ``unreachable``: nodes that no path from the root leads to; they never run."""
+    """One level of the graph.
+
+    ``is_root_hidden``: the root is a container's start node, which only marks a place and never runs itself.
+    ``unreachable``: nodes that no path from the root leads to; they never run. ``incoming_counts``: edges into each
+    node.
+    """
 
     container: str
     nodes: list[PlanNode]
     edges: list[PlanEdge]
     node_index: dict[str, int]
     root: int
+    is_root_hidden: bool = False
+    incoming_counts: tuple[int, ...] = ()
     unreachable: tuple[int, ...] = ()
     responses: tuple[ResponsePlan, ...] = ()
     response_selectors: frozenset[tuple[str, ...]] = frozenset()
@@ -103,13 +115,18 @@ class Plan:
 
 
 ROOT_KINDS = frozenset({"start", "datasource", "trigger-webhook", "trigger-schedule", "trigger-plugin"})
-_CONTAINER_START_KINDS = frozenset({"iteration-start", "loop-start"})
-_CONTAINER_KINDS = frozenset({"iteration", "loop"})
+CONTAINER_START_KINDS = frozenset({"iteration-start", "loop-start"})
+CONTAINER_KINDS = frozenset({"iteration", "loop"})
 
 
 def container_of(scope: str) -> str:
     """Return the container id of a scope path: "" of "", "loop1" of "it1:3/loop1:0"."""
     return scope.rpartition("/")[2].rpartition(":")[0]
+
+
+def pass_path(scope: str, container: str, index: int) -> str:
+    """Return the scope path of pass ``index`` of ``container``, which lies in ``scope``."""
+    return f"{scope}/{container}:{index}" if scope else f"{container}:{index}"
 
 
 def compile_plan(workflow: Workflow) -> Plan:
@@ -123,28 +140,65 @@ def compile_plan(workflow: Workflow) -> Plan:
     by_container: dict[str, list[Node]] = {}
     for node in workflow.nodes:
         by_container.setdefault(node.container or "", []).append(node)
+    types = _variable_types(workflow)
+    edges = _edges_by_container(workflow, faults)
+    owners = {node.id: node for node in workflow.nodes}
     scopes = {
-        container: _compile_scope(container, nodes, workflow, faults) for container, nodes in by_container.items()
+        container: _compile_scope(owners.get(container), nodes, edges.get(container, []), types, faults)
+        for container, nodes in by_container.items()
     }
     if "" not in scopes:
         faults.append("workflow.graph.nodes: there is no node outside of containers")
-    _check_edges(workflow, scopes, faults)
+    _check_containers(workflow, scopes, faults)
     if faults:
         raise InvalidWorkflowError(tuple(faults))
     return Plan(workflow, scopes)
 
 
-def _compile_scope(container: str, nodes: Sequence[Node], workflow: Workflow, faults: list[str]) -> PlanScope:
-    compiled = [_compile_node(index, node, faults) for index, node in enumerate(nodes)]
-    node_index = {node.id: index for index, node in enumerate(nodes)}
-    edges: list[PlanEdge] = []
+def _variable_types(workflow: Workflow) -> dict[str, str]:
+    """Return "<node id>.<name>" -> declared type of every conversation variable and loop variable."""
+    types = {f"conversation.{variable.name}": variable.value_type for variable in workflow.conversation}
+    for node in workflow.nodes:
+        declared = node.data.get("loop_variables") if node.type == "loop" else None
+        for variable in declared if isinstance(declared, list) else []:
+            if isinstance(variable, dict):
+                types[f"{node.id}.{variable.get('label')}"] = str(variable.get("var_type"))
+    return types
+
+
+def _edges_by_container(workflow: Workflow, faults: list[str]) -> dict[str, list[Edge]]:
+    """Return container id -> the edges inside of it, "" for the top level."""
+    container = {node.id: node.container or "" for node in workflow.nodes}
+    edges: dict[str, list[Edge]] = {}
     for edge in workflow.edges:
-        source, target = node_index.get(edge.source), node_index.get(edge.target)
-        if source is not None and target is not None:
-            compiled[source].outgoing.append(len(edges))
-            compiled[target].incoming.append(len(edges))
-            edges.append(PlanEdge(len(edges), edge.id, source, target, edge.handle))
-    scope = PlanScope(container, compiled, edges, node_index, _root(container, nodes, workflow, node_index, faults))
+        missing = [
+            (end, name) for end, name in (("source", edge.source), ("target", edge.target)) if name not in container
+        ]
+        if missing:
+            faults.extend(f"{edge.path}.{end}: there is no node {name!r}" for end, name in missing)
+        elif container[edge.source] != container[edge.target]:
+            faults.append(f"{edge.path}: the edge crosses the border of a container")
+        else:
+            edges.setdefault(container[edge.source], []).append(edge)
+    return edges
+
+
+def _compile_scope(
+    owner: Node | None, nodes: Sequence[Node], inside: Sequence[Edge], types: dict[str, str], faults: list[str]
+) -> PlanScope:
+    compiled = [_compile_node(index, node, types, faults) for index, node in enumerate(nodes)]
+    node_index = {node.id: index for index, node in enumerate(nodes)}
+    edges = [
+        PlanEdge(index, edge.id, node_index[edge.source], node_index[edge.target], edge.handle)
+        for index, edge in enumerate(inside)
+    ]
+    for edge in edges:
+        compiled[edge.source].outgoing.append(edge.index)
+        compiled[edge.target].incoming.append(edge.index)
+    root = _root(owner, nodes, node_index, faults)
+    scope = PlanScope(nodes[0].container or "", compiled, edges, node_index, root)
+    scope.is_root_hidden = compiled[root].type in CONTAINER_START_KINDS
+    scope.incoming_counts = tuple(len(node.incoming) for node in compiled)
     reached: set[int] = set()
     reach(scope, [scope.root], lambda _edge: True, reached)
     scope.unreachable = tuple(n.index for n in compiled if n.index not in reached)
@@ -156,12 +210,14 @@ def _compile_scope(container: str, nodes: Sequence[Node], workflow: Workflow, fa
     return scope
 
 
-def _compile_node(index: int, node: Node, faults: list[str]) -> PlanNode:
+def _compile_node(index: int, node: Node, types: dict[str, str], faults: list[str]) -> PlanNode:
     kind = KINDS.get(node.type)
     if kind is None:
         return PlanNode(index, node.id, node.type, node.title, None, None)
+    added = {"node_id": node.id, "variable_types": types} if kind.wants_types else {"node_id": node.id}
     try:
-        data = kind.data.model_validate({**node.data, "node_id": node.id})
+        data = kind.data.model_validate({**node.data, **added})
+        retry = data.retry_config if kind.supports_retry and data.retry_config.retry_enabled else RetryConfig()
         return PlanNode(
             index,
             node.id,
@@ -171,9 +227,13 @@ def _compile_node(index: int, node: Node, faults: list[str]) -> PlanNode:
             data,
             pure=kind.compile_pure(data) if kind.compile_pure else None,
             effect=kind.compile_effect(data) if kind.compile_effect else None,
+            container=kind.compile_container(data) if kind.compile_container else None,
             is_branch=kind.is_branch or data.error_strategy == "fail-branch",
             is_response=kind.role == "response",
             opens_form=node.type == "human-input",
+            breaks_loop=node.type == "loop-end",
+            retry_limit=retry.max_retries,
+            retry_interval_s=retry.retry_interval / 1000,
             parts=kind.parts(data) if kind.parts else None,
         )
     except ValidationError as error:
@@ -183,32 +243,31 @@ def _compile_node(index: int, node: Node, faults: list[str]) -> PlanNode:
     return PlanNode(index, node.id, node.type, node.title, kind, None)
 
 
-def _root(
-    container: str, nodes: Sequence[Node], workflow: Workflow, node_index: dict[str, int], faults: list[str]
-) -> int:
-    if container:
-        owner = next((n for n in workflow.nodes if n.id == container), None)
-        named = owner.data.get("start_node_id") if owner else None
-        if named in node_index:
-            return node_index[named]
-        wanted = _CONTAINER_START_KINDS
-    else:
-        wanted = ROOT_KINDS
+def _root(owner: Node | None, nodes: Sequence[Node], node_index: dict[str, int], faults: list[str]) -> int:
+    named = owner.data.get("start_node_id") if owner else None
+    if named:
+        if str(named) in node_index:
+            return node_index[str(named)]
+        faults.append(f"{owner.path if owner else ''}.data.start_node_id: there is no node {named!r} inside")
+        return 0
+    wanted = CONTAINER_START_KINDS if nodes[0].container else ROOT_KINDS
     for index, node in enumerate(nodes):
         if node.type in wanted:
             return index
-    faults.append(f"workflow.graph.nodes: {f'container {container}' if container else 'the graph'} has no start node")
+    place = f"{owner.path}.data.start_node_id" if owner else "workflow.graph.nodes"
+    faults.append(f"{place}: {'the container' if nodes[0].container else 'the graph'} has no start node")
     return 0
 
 
-def _check_edges(workflow: Workflow, scopes: dict[str, PlanScope], faults: list[str]) -> None:
-    container = {node.id: node.container or "" for node in workflow.nodes}
-    for edge in workflow.edges:
-        for end, name in (("source", edge.source), ("target", edge.target)):
-            if name not in container:
-                faults.append(f"{edge.path}.{end}: there is no node {name!r}")
-        if edge.source in container and edge.target in container and container[edge.source] != container[edge.target]:
-            faults.append(f"{edge.path}: the edge crosses the border of a container")
+def _check_containers(workflow: Workflow, scopes: dict[str, PlanScope], faults: list[str]) -> None:
+    kinds = {node.id: node.type for node in workflow.nodes}
+    for node in workflow.nodes:
+        if node.type in CONTAINER_KINDS and node.id not in scopes:
+            faults.append(f"{node.path}: {node.id!r} is a container with nothing inside")
+        if node.type in CONTAINER_KINDS and "/" in node.id:
+            faults.append(f"{node.path}.id: the id of a container may not hold a '/'")
+        if node.container is not None and kinds.get(node.container) not in CONTAINER_KINDS:
+            faults.append(f"{node.path}: lies in {node.container!r}, which is no iteration or loop")
 
 
 def _check_cycles(scope: PlanScope, faults: list[str]) -> None:
@@ -239,7 +298,7 @@ def _response_plan(scope: PlanScope, node: PlanNode) -> ResponsePlan:
 
 def _blocks(source: PlanNode, targets: set[tuple[str, ...]]) -> bool:
     """Whether an edge out of ``source`` holds an answer back until it is taken (spec/graph.md 4.12)."""
-    if source.is_branch or source.is_response or source.type in _CONTAINER_KINDS:
+    if source.is_branch or source.is_response or source.type in CONTAINER_KINDS:
         return True
     writes = getattr(source.data, "written_selectors", None)
     return bool(writes) and any(tuple(selector[:2]) in targets for selector in writes)

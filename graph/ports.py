@@ -60,11 +60,25 @@ class Recorder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture in a message or an answer. ``detail``: low, high or auto; ``name``: what people call it."""
+
+    content: bytes
+    mime_type: str
+    detail: str = "high"
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"ImagePart({self.name!r}, {self.mime_type}, {len(self.content)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a prompt. ``role``: system, user or assistant."""
+    """One message of a prompt. ``role``: system, user or assistant; ``images`` come before its text."""
 
     role: str
     text: str
+    images: tuple[ImagePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,8 @@ class ChatRequest:
     """One call of a chat model as a workflow names it.
 
     ``parameters``: temperature, max_tokens, stop … as in the file. ``idempotency_key``: the node execution id.
+    ``schema``: JSON schema that the answer shall follow, None for free text. The port asks for it as the model allows;
+    the caller still checks what it gets.
     """
 
     provider: str
@@ -80,6 +96,7 @@ class ChatRequest:
     parameters: dict[str, Any] = field(default_factory=dict)
     mode: str = "chat"
     idempotency_key: str = ""
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +111,12 @@ class ChatUsage:
 
 @dataclass(frozen=True, slots=True)
 class ChatDelta:
-    """A piece of the answer; the last one carries ``finish_reason`` and ``usage``."""
+    """A piece of the answer; the last one carries ``finish_reason`` and ``usage``. ``images``: pictures it made."""
 
     text: str = ""
     finish_reason: str | None = None
     usage: ChatUsage | None = None
+    images: tuple[ImagePart, ...] = ()
 
 
 class ChatModel(Protocol):
@@ -243,7 +261,10 @@ class Files(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool as a workflow names it. ``depth``: how many workflows are around it (0: none)."""
+    """One call of a tool as a workflow names it. ``depth``: how many workflows are around it (0: none).
+
+    ``parameters``: parameter name -> value; ``settings``: the same for what the file sets apart as configuration.
+    """
 
     provider_type: str
     provider_id: str
@@ -252,6 +273,7 @@ class ToolCall:
     settings: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str = ""
     depth: int = 0
+    provider_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

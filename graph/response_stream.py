@@ -5,7 +5,8 @@ blocking edges (those out of branches, containers, other response nodes and writ
 taken; nodes that may speak queue up, one at a time is the speaker. Reachability, not path enumeration, decides, so
 the cost is linear in edges.
 
-The stream's state changes only by facts (``settle``), so a replay leads to the same state. Text of a node in
+Each pass of a container has a stream of its own; what it emits passes through to the reader in the order of the
+passes. A stream's state changes only by facts (``settle``), so a replay leads to the same state. Text of a node in
 flight is told from outside, when ``waiting_for`` names its selector.
 
 Source: graphon 0.8.0 ResponseStreamFilter and Dify 1.14.2 (spec/graph.md 4.12), without its faults: a source
@@ -26,8 +27,9 @@ Selector = tuple[str, ...]
 
 @dataclass(slots=True)
 class Emission:
-    """Text to tell now. ``node``: index of its source; ``is_streamed``: the source streamed it piece by piece."""
+    """Text to tell. ``node``: index of its source; ``is_streamed``: the source streamed it piece by piece."""
 
+    scope: str
     node: int
     selector: Selector
     texts: list[str]
@@ -38,10 +40,11 @@ class Emission:
 class ResponseStream:
     """The reader's text of one scope of one run."""
 
-    __slots__ = ("_buffers", "_cursor", "_pending", "_plan", "_speaker", "_waiting", "waiting_for")
+    __slots__ = ("_buffers", "_cursor", "_path", "_pending", "_plan", "_speaker", "_waiting", "waiting_for")
 
-    def __init__(self, plan: PlanScope) -> None:
+    def __init__(self, plan: PlanScope, path: str) -> None:
         self._plan = plan
+        self._path = path
         self._pending: dict[int, set[int]] = {}
         self._waiting: deque[int] = deque()
         self._speaker: int | None = None
@@ -123,19 +126,19 @@ class ResponseStream:
         is_last = self._cursor == len(response.parts) - 1
         if isinstance(piece, str):
             own = (self._plan.nodes[response.node].id, "answer")
-            emissions.append(Emission(response.node, own, [piece], is_last))
+            emissions.append(Emission(self._path, response.node, own, [piece], is_last))
             return True
         source = self._plan.node_index.get(piece[0]) if piece else None
         pieces = self._buffers.get(piece)
         if pieces is not None:
             if pieces and source is not None:
-                emissions.append(Emission(source, piece, pieces, True, is_streamed=True))
+                emissions.append(Emission(self._path, source, piece, pieces, True, is_streamed=True))
                 self._buffers[piece] = []
             return True
         value = pool.get(piece)
         if value is not MISSING:
             teller = response.node if source is None else source
-            emissions.append(Emission(teller, piece, [markdown_of(value)], is_last))
+            emissions.append(Emission(self._path, teller, piece, [markdown_of(value)], is_last))
             return True
         if source is None or settled[source]:
             return True

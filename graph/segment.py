@@ -3,9 +3,9 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
-from graph.events import Fact
-from graph.nodes.kind import FormAsked, NodeResult
+from graph.nodes.kind import FormAsked, NodeResult, VariableUpdate
 from graph.ports import InboxItem
 from graph.run_state import Execution
 
@@ -21,28 +21,25 @@ class Ended:
 
 @dataclass(slots=True)
 class Segment:
-    """One stretch of a run in one process. ``facts`` and ``taken`` wait for the next append."""
+    """One stretch of a run in one process."""
 
-    facts: list[Fact] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
-    effects: list[Execution] = field(default_factory=list)
-    """Executions whose task starts once the facts before are durable."""
+    effects: list[tuple[Execution, float]] = field(default_factory=list)
+    """Executions whose task starts once the facts before are durable, with the seconds it waits first."""
     tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    cut: list["asyncio.Task[Any]"] = field(default_factory=list)
+    """Cancelled tasks of executions that were stopped."""
     ended: deque[Ended] = field(default_factory=deque)
     inbox: deque[InboxItem] = field(default_factory=deque)
     seen: set[str] = field(default_factory=set)
     """Ids of every inbox item that was handed in."""
+    updates: deque[VariableUpdate] = field(default_factory=deque)
+    """Variables that a command gives new values."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     steps: int = 0
     abort: str | None = None
     """Error text of a stop, an expiry or a limit; the first one ends the run as stopped."""
-    failure: str | None = None
-    """Error text of the first node that failed without a strategy; ends the run as failed."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run is to end now."""
-        return self.abort is not None or self.failure is not None
+    pause: str | None = None
+    """Reason of a command to pause: nothing new starts, and the run pauses once nothing executes."""
 
     def stop(self, reason: str) -> None:
         """End the run as stopped with ``reason``, unless it was stopped before."""

@@ -7,17 +7,15 @@ from typing import Any
 
 import orjson
 
+from graph.container_run import ContainerRun
 from graph.errors import SnapshotVersionError
 from graph.events import decode_facts, encode_facts
-from graph.plan import Plan, container_of
-from graph.response_stream import ResponseStream
-from graph.routing import ScopeState
+from graph.plan import Plan
 from graph.run_state import Execution, OpenForm, RunState
-from graph.variable_pool import VariablePool
 
 SNAPSHOT_VERSION = 1
 _PLAIN_FIELDS = (
-    "status", "outputs", "exceptions_count", "total_steps", "total_tokens", "started_at", "segment_started_at",
+    "status", "exceptions_count", "total_steps", "total_tokens", "started_at", "segment_started_at",
     "elapsed_s", "last_at", "attempt",
 )  # fmt: skip
 
@@ -29,16 +27,22 @@ def dump_state(state: RunState) -> bytes:
         dumped[name] = getattr(state, name)
     dumped["scopes"] = [
         {
-            "path": scope.path,
+            "owner": scope.owner,
+            "index": scope.index,
             "edges": scope.edges.hex(),
             "settled": scope.settled.hex(),
+            "failure": scope.failure,
+            "outputs": scope.outputs,
             "pool": {node: values for node, values in scope.pool.dump().items() if node != "env"},
-            "stream": state.streams[scope.path].dump(),
+            "stream": scope.stream.dump(),
         }
         for scope in state.scopes.values()
     ]
+    dumped["containers"] = [run.dump() for run in state.containers.values()]
     dumped["ready"] = [list(key) for key in state.ready]
-    dumped["executions"] = [[e.execution_id, e.scope, e.node, e.index, e.started_at] for e in state.executions.values()]
+    dumped["executions"] = [
+        [e.execution_id, e.scope, e.node, e.index, e.started_at, e.retries] for e in state.executions.values()
+    ]
     dumped["forms"] = encode_facts([form.opened for form in state.forms.values()]).decode()
     dumped["shown"] = [form_id for form_id, form in state.forms.items() if form.is_shown]
     return orjson.dumps(dumped, option=orjson.OPT_NON_STR_KEYS)
@@ -56,12 +60,17 @@ def load_state(plan: Plan, data: bytes) -> RunState:
     state = RunState(plan)
     for name in _PLAIN_FIELDS:
         setattr(state, name, dumped[name])
+    for row in dumped["containers"]:
+        run = ContainerRun.load(row)
+        state.containers[run.execution_id] = run
     for row in dumped["scopes"]:
         _load_scope(state, row)
     if state.status != "new":
         state.put_environment()
-    state.ready = {(path, node): None for path, node in dumped["ready"]}
+    state.ready = dict.fromkeys((path, node) for path, node in dumped["ready"])
     state.executions = {row[0]: Execution(*row) for row in dumped["executions"]}
+    for path in (*(path for path, _ in state.ready), *(each.scope for each in state.executions.values())):
+        state.scopes[path].active_count += 1
     shown = set(dumped["shown"])
     for opened in decode_facts(dumped["forms"].encode()):
         state.forms[opened.form_id] = OpenForm(opened, opened.form_id in shown)  # type: ignore[union-attr]
@@ -69,12 +78,10 @@ def load_state(plan: Plan, data: bytes) -> RunState:
 
 
 def _load_scope(state: RunState, row: dict[str, Any]) -> None:
-    path = row["path"]
-    scope = state.scopes.get(path)
-    if scope is None:
-        level = state.plan.scopes[container_of(path)]
-        scope = state.scopes[path] = ScopeState(level, path, VariablePool(state.pool))
-        state.streams[path] = ResponseStream(level)
+    owner = row["owner"]
+    scope = state.open_scope(state.containers[owner], row["index"]) if owner else state.top
     scope.load(bytes.fromhex(row["edges"]), bytes.fromhex(row["settled"]))
+    scope.failure = row["failure"]
+    scope.outputs = row["outputs"]
     scope.pool.load(row["pool"])
-    state.streams[path].load(row["stream"])
+    scope.stream.load(row["stream"])

@@ -6,17 +6,20 @@ Source: graphon 0.8.0 variable_pool.convert_template (spec/graph.md 3.3).
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
-from graph.value_types import files_in, log_of, markdown_of, text_of
-from graph.variable_pool import MISSING, VariablePool
+from graph.value_types import MASK, files_in, log_of, markdown_of, text_of
+from graph.variable_pool import MISSING, SecretText, VariablePool
 
 Part = str | tuple[str, ...]
 """A piece of a template: literal text, or a selector."""
 
 _REFERENCE = re.compile(r"\{\{#([A-Za-z0-9_]{1,50}(?:\.[A-Za-z_][A-Za-z0-9_]{0,29}){1,10})#\}\}")
-_MASK = "*" * 12
+
+
+def _masked_text(value: Any) -> str:
+    return MASK if isinstance(value, SecretText) else text_of(value)
 
 
 def parts_of(text: str) -> list[Part]:
@@ -62,6 +65,10 @@ class Template:
         """Return the text with each value in its ``text`` form."""
         return self._fixed if self._fixed is not None else self._render(pool, text_of)
 
+    def masked(self, pool: VariablePool) -> str:
+        """Return the same as ``text`` with secrets masked, to show what was sent."""
+        return self._fixed if self._fixed is not None else self._render(pool, _masked_text)
+
     def markdown(self, pool: VariablePool) -> str:
         """Return the text with each value in its ``markdown`` form."""
         return self._fixed if self._fixed is not None else self._render(pool, markdown_of)
@@ -79,19 +86,9 @@ class Template:
                 out.append(value if type(value) is str else form(value))
         return "".join(out)
 
-    def log(self, pool: VariablePool, secrets: Collection[tuple[str, ...]] = ()) -> str:
-        """Return the text for logs: values of the selectors ``secrets`` are masked."""
-        out: list[str] = []
-        for part in self._parts:
-            if isinstance(part, str):
-                out.append(part)
-                continue
-            value = pool.get(part)
-            if value is MISSING:
-                out.append(".".join(part))
-            else:
-                out.append(_MASK if part[:2] in secrets else log_of(value))
-        return "".join(out)
+    def log(self, pool: VariablePool) -> str:
+        """Return the text for logs, secrets masked."""
+        return self._fixed if self._fixed is not None else self._render(pool, log_of)
 
     def files(self, pool: VariablePool) -> list[dict[str, Any]]:
         """Return every file that the references name, in order."""

@@ -1,7 +1,7 @@
 """Which type a value has and how it reads as text.
 
 Values of a run are plain Python values; nothing carries a type tag. This module infers a type where one is asked
-for, and renders the three text forms: ``text`` (prompts, conditions), ``log`` (secrets masked by the caller) and
+for, and renders the three text forms: ``text`` (prompts, conditions), ``log`` (secrets masked) and
 ``markdown`` (what a reader sees).
 Source: graphon 0.8.0 variables/segments (spec/graph.md 3.2, 3.4).
 """
@@ -12,7 +12,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from graph.errors import RefusedError
-from graph.variable_pool import is_file
+from graph.variable_pool import SecretText, is_file
+
+MASK = "*" * 12
+"""What records show in place of a secret."""
 
 
 class ValueType(StrEnum):
@@ -159,7 +162,9 @@ def _array_text(value: list[Any]) -> str:
 
 
 def log_of(value: Any) -> str:
-    """Return the ``log`` form of ``value``; hiding secrets is the caller's part (``Template.log``)."""
+    """Return the ``log`` form of ``value``: secrets are masked."""
+    if isinstance(value, SecretText):
+        return MASK
     if isinstance(value, dict) and not is_file(value):
         return json.dumps(value, ensure_ascii=False, indent=2)
     if isinstance(value, list):

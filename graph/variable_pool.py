@@ -1,7 +1,7 @@
 """All values of a run, read by selector.
 
 Values are plain Python values; a type is inferred only where one is asked for (``graph.value_types``). A child
-pool layers over its parent: reads fall through, writes stay in the child.
+pool layers over its parent: reads fall through, what nodes give stays in the child.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,16 @@ class Missing:
 
 
 MISSING: Final = Missing()
+
+
+class SecretText(str):
+    """The value of a secret variable: an ordinary text to nodes, hidden in ``repr`` and in what records show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "SecretText(***)"
+
 
 FILE_MARK = "dify_model_identity"
 FILE_MARK_VALUE = "__dify__file__"
@@ -45,14 +55,19 @@ def file_attribute(file: dict[str, Any], name: str) -> Any:
     return file.get(key) if key else MISSING
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 class VariablePool:
     """Two levels: node id (or sys, env, conversation) -> name -> value."""
 
-    __slots__ = ("_nodes", "_parent")
+    __slots__ = ("_nodes", "_parent", "_writes_through")
 
-    def __init__(self, parent: "VariablePool | None" = None) -> None:
+    def __init__(self, parent: "VariablePool | None" = None, *, writes_through: bool = False) -> None:
+        """Make a pool over ``parent``; ``writes_through``: updates of the parent's variables reach the parent."""
         self._nodes: dict[str, dict[str, Any]] = {}
         self._parent = parent
+        self._writes_through = writes_through
 
     def put(self, node_id: str, values: Mapping[str, Any]) -> None:
         """Store ``values`` (name -> value) under ``node_id``; a value of the same name is replaced."""
@@ -61,6 +76,25 @@ class VariablePool:
             self._nodes[node_id] = dict(values)
         else:
             held.update(values)
+
+    def update(self, selector: Sequence[str], value: Any) -> None:
+        """Give the variable at the two-part ``selector`` a new value, in the layer that holds it.
+
+        A layer that does not write through keeps a value of its own from then on, and its parent keeps the old one.
+        """
+        parent = self._parent if self._writes_through and not self.holds(selector) else None
+        if parent is not None and parent.get(selector) is not MISSING:
+            parent.update(selector, value)
+        else:
+            self.put(selector[0], {selector[1]: value})
+
+    def holds(self, selector: Sequence[str]) -> bool:
+        """Whether this layer itself, not its parent, has the variable at the two-part ``selector``."""
+        return selector[1] in self._nodes.get(selector[0], _NOTHING)
+
+    def own(self, node_id: str) -> Mapping[str, Any]:
+        """Return name -> value of one node in this layer only."""
+        return self._nodes.get(node_id, _NOTHING)
 
     def names(self, node_id: str) -> dict[str, Any]:
         """Return name -> value of one node, parents included."""

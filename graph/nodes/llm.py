@@ -1,38 +1,24 @@
 """llm: one call of a chat model, its text streamed as it comes.
 
-Which model a provider and name mean is the chat port's part. Not here yet: images, structured output, past
-messages of a conversation.
+Which model a provider and name mean, and how it is made to follow a schema, is the chat port's part.
 """
 
-from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from graph.errors import NodeError
+from graph.nodes.json_answer import json_object_in
 from graph.nodes.kind import EffectContext, EffectStep, NodeData, NodeKind, NodeResult
-from graph.nodes.llm_prompt import MemoryData, Prompt, PromptMessage, PromptText, jinja_text, require
+from graph.nodes.llm_context import ContextData
+from graph.nodes.llm_prompt import Prompt, PromptMessage, PromptText, jinja_text, require
+from graph.nodes.model_call import Answer, ModelCall, ModelData, VisionData, ask, cost_of, usage_of
+from graph.nodes.prompt_draft import complete
+from graph.nodes.prompt_memory import MemoryData
 from graph.nodes.reasoning import ReasoningSplitter, split_reasoning
 from graph.nodes.template_transform import NamedSelector
-from graph.ports import ChatDelta, ChatMessage, ChatRequest, ChatUsage
-from graph.template import Template
+from graph.ports import ChatMessage
 from graph.variable_pool import VariablePool
-
-
-class ModelData(BaseModel):
-    """The model as a file names it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    provider: str
-    name: str
-    mode: str = "chat"
-    completion_params: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("completion_params", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
 
 class PromptConfig(BaseModel):
@@ -43,30 +29,12 @@ class PromptConfig(BaseModel):
     jinja2_variables: list[NamedSelector] | None = None
 
 
-class ContextData(BaseModel):
-    """Text or knowledge items that the placeholder ``{{#context#}}`` receives."""
+class StructuredOutput(BaseModel):
+    """The JSON schema that the answer shall follow; files hold it under ``schema``."""
 
     model_config = ConfigDict(extra="ignore")
 
-    enabled: bool = False
-    variable_selector: list[str] | None = None
-
-
-class VisionConfigs(BaseModel):
-    """Where images come from."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    variable_selector: list[str] = Field(default_factory=lambda: ["sys", "files"])
-
-
-class VisionData(BaseModel):
-    """Whether images go along."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    enabled: bool = False
-    configs: VisionConfigs | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, validation_alias="schema")
 
 
 class LlmData(NodeData):
@@ -78,6 +46,7 @@ class LlmData(NodeData):
     memory: MemoryData | None = None
     context: ContextData | None = None
     vision: VisionData | None = None
+    structured_output: StructuredOutput | None = None
     structured_output_switch_on: bool = Field(
         default=False, validation_alias=AliasChoices("structured_output_switch_on", "structured_output_enabled")
     )
@@ -94,38 +63,69 @@ class LlmData(NodeData):
         return False if value is None else value
 
 
+class _Stream:
+    """Emits an answer as it comes, thoughts apart where they are to be separated."""
+
+    def __init__(self, context: EffectContext, is_separated: bool) -> None:
+        self._context = context
+        self._splitter = ReasoningSplitter() if is_separated else None
+
+    def feed(self, piece: str) -> None:
+        """Emit ``piece``, or as much of it as is certain."""
+        if self._splitter is None:
+            self._context.emit("text", piece)
+        else:
+            self._emit_split(self._splitter.feed(piece))
+
+    def finish(self) -> None:
+        """Emit what was held back and close the streams."""
+        if self._splitter is not None:
+            self._emit_split(self._splitter.finish())
+            self._context.emit("reasoning_content", "", is_final=True)
+        self._context.emit("text", "", is_final=True)
+
+    def _emit_split(self, parts: list[tuple[bool, str]]) -> None:
+        for is_reasoning, text in parts:
+            self._context.emit("reasoning_content" if is_reasoning else "text", text)
+
+
 def _compile(data: LlmData) -> EffectStep:
     prompt = Prompt(data.prompt_template, data.memory)
     declared = (data.prompt_config or PromptConfig()).jinja2_variables or []
     variables = [(variable.variable, tuple(variable.value_selector)) for variable in declared]
-    parameters = {
-        name: Template(value) if isinstance(value, str) and "{{#" in value else value
-        for name, value in data.model.completion_params.items()
-    }
-    context_of = _compile_context(data.context)
-    is_separated = data.reasoning_format == "separated"
+    call = ModelCall(data.model)
+    vision = data.vision or VisionData()
 
     async def step(pool: VariablePool, context: EffectContext) -> NodeResult:
-        _refuse_what_is_missing(data, pool)
+        schema = _schema(data)
         inputs = require(pool, prompt.selectors)
         jinja_values = {name: jinja_text(_jinja_value(pool, selector)) for name, selector in variables}
         inputs.update(jinja_values)
-        context_text = context_of(pool)
+        files = vision.files(pool)
+        if files:
+            inputs["#files#"] = files
+        context_text, resources = (data.context or ContextData()).read(pool)
         if context_text:
             inputs["#context#"] = context_text
-        request = ChatRequest(
-            provider=data.model.provider,
-            name=data.model.name,
-            messages=prompt.messages(pool, context_text, jinja_values),
-            parameters={n: v.text(pool) if isinstance(v, Template) else v for n, v in parameters.items()},
-            mode=data.model.mode,
-            idempotency_key=context.execution_id,
-        )
-        if not any(message.text for message in request.messages):
+        parameters = call.parameters(pool)
+        drafts = prompt.drafts(pool, context_text, jinja_values, files)
+        messages = await complete(drafts, context.effects, vision.detail)
+        if not any(message.text or message.images for message in messages):
             raise NodeError("No prompt found in the LLM configuration. Please ensure a prompt is properly configured "
                             "before proceeding.", "NoPromptFoundError")  # fmt: skip
-        text, last = await _stream(context.effects.chat.stream(request), context, is_separated)
-        return _result(data, request.messages, inputs, text, last)
+        stream = _Stream(context, data.reasoning_format == "separated")
+        answer = await ask(context, call.request(messages, parameters, context.execution_id, schema), stream.feed)
+        stream.finish()
+        result = _result(data, call, messages, inputs, answer)
+        if schema is not None:
+            result.outputs["structured_output"] = await _structured(answer.text)
+        if answer.images:
+            store = context.effects.files
+            made = [await store.put(i.content, i.name or "image", i.mime_type) for i in answer.images]
+            result.outputs["files"] = made
+        if resources and result.metadata is not None:
+            result.metadata["retriever_resources"] = resources
+        return result
 
     return step
 
@@ -134,116 +134,43 @@ def _jinja_value(pool: VariablePool, selector: tuple[str, ...]) -> Any:
     return next(iter(require(pool, [selector]).values()))
 
 
-def _refuse_what_is_missing(data: LlmData, pool: VariablePool) -> None:
-    if data.structured_output_switch_on:
-        raise NodeError("structured output of llm nodes is not supported yet", "Unsupported")
-    vision = data.vision
-    if vision and vision.enabled and pool.get((vision.configs or VisionConfigs()).variable_selector):
-        raise NodeError("images in prompts are not supported yet; switch vision off", "Unsupported")
-
-
-def _compile_context(data: ContextData | None) -> Callable[[VariablePool], str]:
-    if data is None or not data.enabled or not data.variable_selector:
-        return lambda pool: ""
-    selector = tuple(data.variable_selector)
-
-    def context_of(pool: VariablePool) -> str:
-        value = pool.get(selector)
-        if isinstance(value, str):
-            return value
-        if not isinstance(value, list):
-            return ""
-        return "\n".join(_context_item(item) for item in value).strip()
-
-    return context_of
-
-
-def _context_item(item: Any) -> str:
-    if isinstance(item, str):
-        return item
-    if not isinstance(item, dict) or "content" not in item:
-        raise NodeError(f"Invalid context structure: {item}", "InvalidContextStructureError")
-    return str(item["content"])
-
-
-async def _stream(
-    deltas: AsyncIterator[ChatDelta], context: EffectContext, is_separated: bool
-) -> tuple[str, ChatDelta]:
-    """Emit the answer as it comes; return its whole text and the last piece, which tells usage and reason."""
-    splitter = ReasoningSplitter() if is_separated else None
-    pieces: list[str] = []
-    last = ChatDelta()
-    try:
-        async for delta in deltas:
-            if delta.finish_reason is not None or delta.usage is not None:
-                last = delta
-            if not delta.text:
-                continue
-            pieces.append(delta.text)
-            if splitter is None:
-                context.emit("text", delta.text)
-            else:
-                _emit_split(context, splitter.feed(delta.text))
-    finally:
-        close = getattr(deltas, "aclose", None)  # closing cancels the generation when this task is cancelled
-        if close is not None:
-            await close()
-    if splitter is not None:
-        _emit_split(context, splitter.finish())
-        context.emit("reasoning_content", "", is_final=True)
-    context.emit("text", "", is_final=True)
-    return "".join(pieces), last
-
-
-def _emit_split(context: EffectContext, parts: list[tuple[bool, str]]) -> None:
-    for is_reasoning, text in parts:
-        context.emit("reasoning_content" if is_reasoning else "text", text)
+def _schema(data: LlmData) -> dict[str, Any] | None:
+    """Return the schema that the answer shall follow, None for free text."""
+    if not data.structured_output_switch_on:
+        return None
+    schema = data.structured_output.json_schema if data.structured_output else None
+    if not schema:
+        raise NodeError("structured output is switched on, but the node has no schema for it", "LLMNodeError")
+    return schema
 
 
 def _result(
-    data: LlmData, messages: tuple[ChatMessage, ...], inputs: dict[str, Any], text: str, last: ChatDelta
+    data: LlmData, call: ModelCall, messages: tuple[ChatMessage, ...], inputs: dict[str, Any], answer: Answer
 ) -> NodeResult:
-    shown, reasoning = split_reasoning(text) if data.reasoning_format == "separated" else (text, "")
-    usage = usage_of(last.usage or ChatUsage())
+    is_separated = data.reasoning_format == "separated"
+    shown, reasoning = split_reasoning(answer.text) if is_separated else (answer.text, "")
+    usage = usage_of(answer.usage)
+    outputs: dict[str, Any] = {
+        "text": shown,
+        "reasoning_content": reasoning,
+        "usage": usage,
+        "finish_reason": answer.finish_reason,
+    }
     return NodeResult(
-        outputs={"text": shown, "reasoning_content": reasoning, "usage": usage, "finish_reason": last.finish_reason},
+        outputs=outputs,
         inputs=inputs,
-        process_data={
-            "model_mode": data.model.mode,
-            "prompts": [{"role": message.role, "text": message.text, "files": []} for message in messages],
-            "usage": usage,
-            "finish_reason": last.finish_reason,
-            "model_provider": data.model.provider,
-            "model_name": data.model.name,
-        },
-        metadata={
-            "total_tokens": usage["total_tokens"],
-            "total_price": usage["total_price"],
-            "currency": usage["currency"],
-        },
+        process_data=call.record(messages, answer),
+        metadata=cost_of(answer.usage),
         total_tokens=usage["total_tokens"],
     )
 
 
-def usage_of(usage: ChatUsage) -> dict[str, Any]:
-    """Return the usage object of the wire (spec/http.md 3.10); prices are unknown here and so "0"."""
-    first = usage.time_to_first_token_s
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "prompt_unit_price": "0",
-        "prompt_price_unit": "0",
-        "prompt_price": "0",
-        "completion_tokens": usage.completion_tokens,
-        "completion_unit_price": "0",
-        "completion_price_unit": "0",
-        "completion_price": "0",
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "total_price": "0",
-        "currency": "USD",
-        "latency": usage.latency_s,
-        "time_to_first_token": first,
-        "time_to_generate": None if first is None else max(0.0, usage.latency_s - first),
-    }
+async def _structured(text: str) -> dict[str, Any]:
+    """Return the object that the model wrote; like Dify, without holding it against the schema."""
+    found = await json_object_in(text)
+    if found is None:
+        raise NodeError(f"Failed to parse structured output: {text}", "OutputParserError")
+    return found
 
 
 KIND = NodeKind(type="llm", data=LlmData, compile_effect=_compile, supports_retry=True)

@@ -4,14 +4,15 @@ Source: dify 1.14.2 core/workflow/nodes/llm/node.py (spec/graph.md 2.4).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from graph.errors import NodeError
 from graph.jinja_template import JinjaTemplate
-from graph.ports import ChatMessage
+from graph.nodes.prompt_draft import Draft, with_files
+from graph.nodes.prompt_memory import MemoryData, history_messages, history_text
 from graph.template import Part, Template, parts_of
 from graph.value_types import text_of
 from graph.variable_pool import MISSING, VariablePool
@@ -39,26 +40,20 @@ class PromptMessage(PromptText):
     role: Literal["system", "user", "assistant"]
 
 
-class MemoryWindow(BaseModel):
-    """How many past messages go along."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    enabled: bool = False
-    size: int | None = None
+Render = Callable[[VariablePool, str], str]
+"""(pool, context text) -> the text of one message."""
 
 
-class MemoryData(BaseModel):
-    """Whether past messages go along, and the text that carries the reader's question."""
+class _Message:
+    """One message of the file, compiled. ``template``: its jinja2 text, None in the basic edition."""
 
-    model_config = ConfigDict(extra="ignore")
+    __slots__ = ("files", "render", "role", "template")
 
-    window: MemoryWindow = Field(default_factory=MemoryWindow)
-    query_prompt_template: str | None = None
-
-
-Render = Callable[[VariablePool, str, Mapping[str, str]], str]
-"""(pool, context text, jinja2 values) -> the text of one message."""
+    def __init__(self, role: str, text: PromptText) -> None:
+        self.role = role
+        self.template = JinjaTemplate(text.jinja2_text or "") if _is_jinja(text) else None
+        self.render = _compile_basic("" if self.template else text.text)
+        self.files = Template("" if self.template else text.text).files
 
 
 class Prompt:
@@ -66,45 +61,71 @@ class Prompt:
 
     def __init__(self, template: list[PromptMessage] | PromptText, memory: MemoryData | None) -> None:
         texts: list[PromptText] = list(template) if isinstance(template, list) else [template]
-        self._messages = [
-            (message.role, *_compile_text(message)) for message in texts if isinstance(message, PromptMessage)
-        ]
-        self._completion = None if isinstance(template, list) else _compile_text(template)[0]
-        self._has_memory = memory is not None
+        self._messages = [_Message(text.role if isinstance(text, PromptMessage) else "user", text) for text in texts]
+        self._is_completion = not isinstance(template, list)
+        self._memory = memory
         query = memory.query_prompt_template if memory else None
         self._query = _compile_basic(query) if query else None
         self._query_selectors = Template(query or "").selectors
         basic = "\n".join(text.text for text in texts if not _is_jinja(text))
         self.selectors = Template(basic).selectors
 
-    def messages(self, pool: VariablePool, context: str, jinja_values: Mapping[str, str]) -> tuple[ChatMessage, ...]:
-        """Return the messages of a call; those without text are left out.
+    def drafts(
+        self, pool: VariablePool, context: str, jinja_values: Mapping[str, str], files: Sequence[dict[str, Any]] = ()
+    ) -> list[Draft]:
+        """Return the messages of a call to be completed; basic ones without text are left out.
+
+        Args:
+            pool: read now.
+            context: what ``{{#context#}}`` stands for.
+            jinja_values: what jinja2 texts see.
+            files: file mappings whose images go along with the last message.
 
         Raises:
-            NodeError: a variable of the question's text is missing, or a jinja2 text fails.
+            NodeError: a variable of the question's text is missing.
         """
         query = self._query_text(pool)
-        if self._completion is not None:
-            text = self._completion(pool, context, jinja_values).replace(_HISTORIES_MARK, "")
-            return (ChatMessage("user", text.replace(_QUERY_MARK, query)),)
-        messages: list[ChatMessage] = []
-        for role, render, keeps_empty in self._messages:
-            text = render(pool, context, jinja_values)
-            if text or keeps_empty:
-                messages.append(ChatMessage(role, text))
+        if self._is_completion:
+            return with_files([self._completion(pool, context, jinja_values, query)], files)
+        drafts: list[Draft] = []
+        for message in self._messages:
+            if message.template is not None:
+                drafts.append(Draft(message.role, template=message.template, values=jinja_values))
+                continue
+            text = message.render(pool, context)
+            if text:
+                drafts.append(Draft(message.role, text))
+            shown = [file for file in message.files(pool) if file.get("type") == "image"]
+            if shown:
+                drafts.append(Draft(message.role, files=shown))
+        drafts.extend(Draft(past.role, past.text) for past in history_messages(self._memory, pool))
         if query:
-            messages.append(ChatMessage("user", query))
-        return tuple(messages)
+            drafts.append(Draft("user", query))
+        return with_files(drafts, files)
+
+    def _completion(self, pool: VariablePool, context: str, jinja_values: Mapping[str, str], query: str) -> Draft:
+        history = history_text(self._memory, pool)
+
+        def after(text: str) -> str:
+            if _HISTORIES_MARK in text or not history:
+                text = text.replace(f"{{{{{_HISTORIES_MARK}}}}}", history).replace(_HISTORIES_MARK, history)
+            else:
+                text = f"{history}\n{text}"
+            return text.replace(_QUERY_MARK, query)
+
+        (message,) = self._messages
+        text = "" if message.template is not None else message.render(pool, context)
+        return Draft("user", text, message.template, jinja_values, after=after)
 
     def _query_text(self, pool: VariablePool) -> str:
         """Return the reader's question, which only a prompt with memory takes along; workflow apps have none."""
         asked = pool.get(_QUERY_SELECTOR)
-        if not self._has_memory or asked is MISSING:
+        if self._memory is None or asked is MISSING:
             return ""
         if self._query is None:
             return text_of(asked)
         require(pool, self._query_selectors)
-        return self._query(pool, "", {})
+        return self._query(pool, "")
 
 
 def require(pool: VariablePool, selectors: Any) -> dict[str, Any]:
@@ -142,14 +163,6 @@ def _is_jinja(text: PromptText) -> bool:
     return text.edition_type == "jinja2"
 
 
-def _compile_text(text: PromptText) -> tuple[Render, bool]:
-    """Return how the text renders, and whether its message goes out even when empty."""
-    if not _is_jinja(text):
-        return _compile_basic(text.text), False
-    template = JinjaTemplate(text.jinja2_text or "")
-    return (lambda pool, context, jinja_values: template.render(jinja_values)), True
-
-
 def _compile_basic(text: str) -> Render:
     parts: list[Part] = []
     for index, piece in enumerate(text.split(_CONTEXT_MARK)):
@@ -157,7 +170,7 @@ def _compile_basic(text: str) -> Render:
             parts.append(_CONTEXT)
         parts.extend(parts_of(piece))
 
-    def render(pool: VariablePool, context: str, jinja_values: Mapping[str, str]) -> str:
+    def render(pool: VariablePool, context: str) -> str:
         out: list[str] = []
         for part in parts:
             if isinstance(part, str):

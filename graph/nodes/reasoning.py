@@ -5,18 +5,37 @@ Source: dify 1.14.2 core/workflow/nodes/llm (reasoning_format separated).
 
 import re
 
-_OPEN = re.compile(r"<think[^>]*>")
+_OPEN = re.compile(r"<think[^>]{0,200}>")
 _CLOSE = "</think>"
 _OPEN_START = "<think"
 _LONGEST_TAG = 200
-_PASSAGE = re.compile(r"<think[^>]*>(.*?)</think>", re.DOTALL)
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
     """Return the text without its ``<think>`` passages, and what they hold."""
-    passages = [passage.strip() for passage in _PASSAGE.findall(text)]
-    return _BLANK_LINES.sub("\n\n", _PASSAGE.sub("", text)).strip(), "\n".join(passages).strip()
+    kept, passages = _cut(text)
+    return _BLANK_LINES.sub("\n\n", kept).strip(), "\n".join(passage.strip() for passage in passages).strip()
+
+
+def without_reasoning(text: str) -> str:
+    """Return the text without its ``<think>`` passages, otherwise as it stands."""
+    return _cut(text)[0]
+
+
+def _cut(text: str) -> tuple[str, list[str]]:
+    """Return the text around its closed passages, and what they hold; in time that is linear in the text."""
+    kept: list[str] = []
+    passages: list[str] = []
+    position = 0
+    while True:
+        opened = _OPEN.search(text, position)
+        closed = text.find(_CLOSE, opened.end()) if opened else -1
+        if opened is None or closed < 0:
+            return "".join([*kept, text[position:]]), passages
+        kept.append(text[position : opened.start()])
+        passages.append(text[opened.end() : closed])
+        position = closed + len(_CLOSE)
 
 
 class ReasoningSplitter:

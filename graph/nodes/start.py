@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.errors import NodeError
 from graph.nodes.kind import NodeData, NodeKind, NodeResult, PureStep
+from graph.nodes.prompt_memory import HISTORY
 from graph.variable_pool import VariablePool
 
 
@@ -87,7 +88,8 @@ def _compile(data: StartData) -> PureStep:
         values = {name: held[name] for name in names if name in held}
         values.update(held)
         for name, value in pool.names("sys").items():
-            values[f"sys.{name}"] = value
+            if name != HISTORY:
+                values[f"sys.{name}"] = value
         return NodeResult(outputs=values, inputs=dict(values))
 
     return step

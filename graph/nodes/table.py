@@ -2,12 +2,22 @@
 
 from graph.nodes import (
     answer,
+    assigner,
+    code,
+    document_extractor,
     end,
+    http_request,
     human_input,
     if_else,
+    iteration,
+    list_operator,
     llm,
+    loop,
+    parameter_extractor,
+    question_classifier,
     start,
     template_transform,
+    tool,
     variable_aggregator,
 )
 from graph.nodes.kind import NodeKind
@@ -24,16 +34,27 @@ KINDS: dict[str, NodeKind] = {
         variable_aggregator.KIND,
         variable_aggregator.LEGACY_KIND,
         human_input.KIND,
+        parameter_extractor.KIND,
+        question_classifier.KIND,
+        tool.KIND,
+        code.KIND,
+        assigner.KIND,
+        iteration.KIND,
+        iteration.START_KIND,
+        loop.KIND,
+        loop.START_KIND,
+        loop.END_KIND,
+        list_operator.KIND,
+        document_extractor.KIND,
+        http_request.KIND,
     )
 }
 """Type name of a file -> the kind that runs it."""
 
 RECOGNISED: frozenset[str] = frozenset(
     {
-        "agent", "assigner", "code", "datasource", "document-extractor", "http-request", "iteration", "iteration-start",
-        "knowledge-index", "knowledge-retrieval", "knowledge-retrieval-v2", "list-operator", "loop", "loop-end",
-        "loop-start", "parameter-extractor", "question-classifier", "tool", "trigger-plugin", "trigger-schedule",
-        "trigger-webhook",
+        "agent", "datasource", "knowledge-index", "knowledge-retrieval", "knowledge-retrieval-v2", "trigger-plugin",
+        "trigger-schedule", "trigger-webhook",
     }
 )  # fmt: skip
 """Kinds of Dify that cannot run yet: a run that reaches one fails by its name."""
