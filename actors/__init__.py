@@ -1,6 +1,7 @@
 """Greenroom's processes on Ray: who executes runs, who keeps what waits, who starts and follows them.
 
-    run_actor       executes runs, one at a time      run_segment, recorder, tail, plans: how
+    run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
+                                                      tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
     hitl_actor      the only writer of forms          form_opening, deadlines, run_waker, key_check: how
     event_hub       carries hints

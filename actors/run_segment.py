@@ -4,19 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
 from actors.errors import RunElsewhereError
 from actors.messages import FormOrder, Hint, RunOrder, RunOutcome
+from actors.outside import Outside
 from actors.plans import Plans
 from actors.recorder import Ownership, RunRecorder
 from actors.tail import SegmentTail
+from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
 from graph.errors import UnavailableError
 from graph.events import FormOpened, RunFinished, RunPaused
-from graph.ports import ChatModel, Clock, Effects, FormRequest, InboxItem, OpenedForm
+from graph.ports import ChatModel, Clock, CodeSandbox, Effects, FormRequest, InboxItem, NotAvailable, OpenedForm
 from graph.run_state import RunState, apply
 from graph.snapshot import load_state
 from store.errors import FencedError, RunExistsError
@@ -24,6 +26,7 @@ from store.journal import Journal
 from store.run_record import NewRun, RunRecord, StoredRun
 
 _log = structlog.get_logger()
+_NO_CODE = cast(CodeSandbox, NotAvailable("the code sandbox"))
 
 
 class FormOpener(Protocol):
@@ -52,6 +55,9 @@ class Surroundings:
     forms: FormOpener
     limits: Limits
     clock: Clock
+    code: CodeSandbox = _NO_CODE
+    outside: Outside | None = None
+    tools: ToolBox | None = None
 
 
 class FormsOfRun:
@@ -167,7 +173,11 @@ class RunSegment:
         around = self._surroundings
         recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
         self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
-        effects = Effects(around.chat, FormsOfRun(around.forms, run))
+        effects = Effects(around.chat, FormsOfRun(around.forms, run), code=around.code)
+        if around.outside is not None:
+            effects = around.outside.added_to(effects, run)
+        if around.tools is not None:
+            effects = around.tools.added_to(effects)
         return Engine(state.plan, state, self.run_id, effects, recorder, around.clock, around.limits), recorder
 
     async def _restore(self, stored: StoredRun) -> RunState:

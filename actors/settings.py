@@ -62,10 +62,28 @@ class Settings(BaseSettings):
     max_steps: int = Field(500, ge=1)
     max_time_s: float = Field(1200.0, gt=0)
 
+    files_url: str = ""
+    """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
+    file_link_lifetime_s: float = Field(300.0, gt=0)
+    """How long a link to a file opens it."""
+    upload_blocked_extensions: str = ""
+    """Extensions (comma separated) that uploads may not have."""
+    http_allowed_networks: str = ""
+    """Networks (comma separated) that requests of workflows may reach besides public addresses."""
+
     models_file: Path | None = None
     """YAML file that says what the provider and model names of workflow files mean."""
     models: dict[str, Any] = Field(default_factory=dict)
     """The same inline as JSON; wins over ``models_file``. Names environment variables of API keys, never a key."""
+
+    tools_file: Path | None = None
+    """YAML file that says what the tools of workflow files mean; it names environment variables of keys, never a key."""
+
+    sandbox_workers: int = Field(2, ge=1)
+    """How many code nodes of one language run at a time in one run actor: worker processes kept."""
+    sandbox_time_limit_s: float = Field(30.0, gt=0)
+    sandbox_memory_mb: int = Field(128, ge=64, le=1024)
+    """Memory of one run of a code node, in MiB; Python itself takes 40."""
 
     workspace_name: str = "Greenroom"
     account_email: str = "owner@greenroom.local"
@@ -88,6 +106,8 @@ class Settings(BaseSettings):
         set_field(self, "secrets_file", Path(os.path.abspath(self.secrets_file or self.data_dir / "secrets.json")))
         if self.models_file:
             set_field(self, "models_file", Path(os.path.abspath(self.models_file)))
+        if self.tools_file:
+            set_field(self, "tools_file", Path(os.path.abspath(self.tools_file)))
         if not self.database_url:
             set_field(self, "database_url", f"sqlite:///{self.data_dir / 'greenroom.db'}")
         return self

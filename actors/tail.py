@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.messages import Cursor, TailBatch
-from graph.events import Fact, RunFinished, RunPaused, RunRecovered, TextEmitted, TextPart
+from graph.events import Fact, RunFinished, RunPaused, RunRecovered, TextEmitted, TextPart, TextWithdrawn
+
+_ALL = 1 << 62
+"""More characters than any text has."""
 
 
 @dataclass(slots=True)
@@ -70,7 +73,9 @@ class SegmentTail:
             number, fact = entry
             if number > cursor.number:
                 break
-            if isinstance(fact, TextEmitted) and fact.stream:
+            if isinstance(fact, TextWithdrawn):
+                place.covered.update(dict.fromkeys(fact.streams, _ALL))
+            elif isinstance(fact, TextEmitted) and fact.stream:
                 place.covered[fact.stream] = place.covered.get(fact.stream, 0) + _length(fact)
         return place
 
@@ -147,6 +152,10 @@ class Reader:
         if isinstance(fact, RunRecovered):
             # What was told of nodes in flight is void: they run again.
             self._told.clear()
+            offset = 0
+        elif isinstance(fact, TextWithdrawn):
+            for stream in fact.streams:
+                self._told.pop(stream, None)
             offset = 0
         elif isinstance(fact, TextEmitted) and fact.stream:
             had = self._told.get(fact.stream, offset if not self._told else 0)

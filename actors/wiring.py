@@ -6,18 +6,27 @@ Database handles and clients do not cross processes, so each actor and each repl
 from functools import cached_property
 
 from actors.forms import FormsClient
+from actors.outside import Outside
 from actors.plans import Plans
 from actors.run_segment import Surroundings, WallClock
 from actors.runs import Runs
 from actors.secrets import Secrets, load_secrets
 from actors.settings import Settings
+from actors.tool_box import ToolBox
+from effects.address_guard import parse_networks
+from effects.code_sandbox.limits import MIB, SandboxLimits
+from effects.code_sandbox.sandbox import WasmCodeSandbox
+from effects.documents import DocumentReader
+from effects.guarded_client import GuardedClient
+from effects.tools.catalog import ToolCatalog
 from graph.engine import Limits
 from models.catalog import Catalog
 from models.model_client import ServeChatModel
 from store.accounts import SqlAccounts
 from store.apps import SqlApps
-from store.blobs import FolderBlobs
+from store.blobs import ObjectBlobs, open_blobs
 from store.database import Database, open_database
+from store.files import FileShelf, SqlFiles
 from store.forms import SqlForms
 from store.installation import SqlInstallation
 from store.journal import SqlJournal
@@ -34,6 +43,21 @@ def catalog_of(settings: Settings) -> Catalog:
     return Catalog.load(settings.models_file) if settings.models_file else Catalog()
 
 
+def tool_catalog_of(settings: Settings) -> ToolCatalog:
+    """Return what the tools of workflow files mean by these settings.
+
+    Raises:
+        InvalidToolsFileError: the tools file has faults.
+    """
+    return ToolCatalog.load(settings.tools_file) if settings.tools_file else ToolCatalog()
+
+
+def sandbox_of(settings: Settings) -> WasmCodeSandbox:
+    """Return what runs code nodes; it starts a worker process at the first."""
+    limits = SandboxLimits(settings.sandbox_time_limit_s, settings.sandbox_memory_mb * MIB)
+    return WasmCodeSandbox(limits, settings.sandbox_workers)
+
+
 class Ports:
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
@@ -46,9 +70,19 @@ class Ports:
         return open_database(self.settings.database_url_to_open())
 
     @cached_property
-    def blobs(self) -> FolderBlobs:
-        """Large values."""
-        return FolderBlobs(self.settings.files_dir / "blobs")
+    def blobs(self) -> ObjectBlobs:
+        """Large values and the content of files."""
+        return open_blobs(self.settings.files_url, self.settings.files_dir)
+
+    @cached_property
+    def files(self) -> FileShelf:
+        """Files with their content, for surfaces."""
+        return FileShelf(SqlFiles(self.database), self.blobs)
+
+    @cached_property
+    def _outside(self) -> Outside:
+        client = GuardedClient(parse_networks(self.settings.http_allowed_networks))
+        return Outside(client, DocumentReader(), self.files.table, self.blobs, self.settings.public_url)
 
     @cached_property
     def journal(self) -> SqlJournal:
@@ -101,13 +135,27 @@ class Ports:
         return load_secrets(self.settings.secrets_file)
 
     @cached_property
+    def _code(self) -> WasmCodeSandbox:
+        return sandbox_of(self.settings)
+
+    @cached_property
     def surroundings(self) -> Surroundings:
-        """What the segments of a run actor share."""
+        """What the segments of a run actor share.
+
+        Raises:
+            InvalidNetworkError: the networks that requests may reach have a fault.
+        """
         limits = Limits(self.settings.max_steps, self.settings.max_time_s)
         chat = ServeChatModel(catalog_of(self.settings))
-        return Surroundings(self.journal, self.plans, chat, self.hitl, limits, WallClock())
+        clock = WallClock()
+        tools = ToolBox(tool_catalog_of(self.settings), self.apps, self.plans, limits, clock)
+        return Surroundings(self.journal, self.plans, chat, self.hitl, limits, clock, self._code, self._outside, tools)
 
     async def close(self) -> None:
-        """Close the database connections of this process."""
+        """Close the connections and end the sandbox workers of this process."""
+        if "_code" in self.__dict__:
+            await self._code.close()
+        if "_outside" in self.__dict__:
+            await self._outside.close()
         if "database" in self.__dict__:
             await self.database.close()

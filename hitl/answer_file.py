@@ -10,20 +10,13 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
+from graph.file_value import FILE_KINDS, extension_of, kind_of
 from graph.variable_pool import FILE_MARK, FILE_MARK_VALUE
 from hitl.errors import InvalidSubmissionError
 
 _LOCAL: Final = "local_file"
 _REMOTE: Final = "remote_url"
 _CUSTOM: Final = "custom"
-_EXTENSIONS_OF: Final[Mapping[str, str]] = {
-    "image": "jpg jpeg png webp gif svg",
-    "video": "mp4 mov mpeg webm",
-    "audio": "mp3 m4a wav amr mpga",
-    "document": "txt markdown md mdx pdf html htm xlsx xls vtt properties doc docx csv eml msg pptx ppt xml epub",
-}
-_KIND_BY_EXTENSION: Final = {f".{end}": kind for kind, ends in _EXTENSIONS_OF.items() for end in ends.split()}
-_KIND_BY_MIME: Final = {"image": "image", "video": "video", "audio": "audio", "text": "document"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +123,7 @@ def _remote_file(
 
 def _file_object(value: Mapping[str, Any], declared: Mapping[str, Any], facts: FileFacts, where: str) -> dict[str, Any]:
     """Return a file object with all keys and the file's type, which the input allows."""
-    extension = PurePosixPath(facts.filename).suffix.lower()
+    extension = extension_of(facts.filename)
     return {
         FILE_MARK: FILE_MARK_VALUE,
         "id": None,
@@ -152,9 +145,9 @@ def _allowed_type(
 ) -> str:
     """Return the type the file counts as. ``custom`` covers any kind, but only with one of the listed extensions."""
     claimed = value.get("type") or _CUSTOM
-    if not isinstance(claimed, str) or claimed not in (_CUSTOM, *_EXTENSIONS_OF):
+    if not isinstance(claimed, str) or claimed not in FILE_KINDS:
         raise _refused(where, "type must be image, document, audio, video or custom")
-    kind = _kind(facts, extension, claimed)
+    kind = kind_of(facts.filename, facts.mime_type, claimed)
     allowed = declared.get("allowed_file_types") or ()
     if not allowed or (kind in allowed and kind != _CUSTOM):
         return kind
@@ -164,15 +157,6 @@ def _allowed_type(
     if extension not in extensions:
         raise _refused(where, f"file extension {extension or '(none)'} is not allowed")
     return _CUSTOM
-
-
-def _kind(facts: FileFacts, extension: str, claimed: str) -> str:
-    """Return what the file is by its name and media type; the claim counts only where neither says anything."""
-    if extension in _KIND_BY_EXTENSION:
-        return _KIND_BY_EXTENSION[extension]
-    if facts.mime_type:
-        return _KIND_BY_MIME.get(facts.mime_type.split("/")[0].lower(), _CUSTOM)
-    return _CUSTOM if extension else claimed
 
 
 def _name_in_url(url: str) -> str | None:

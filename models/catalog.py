@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from models.errors import InvalidCatalogError, ModelNotConfiguredError
 from models.scripted_model import ECHO_SCRIPT, Script
+from models.structured_output import SchemaSupport
 
 ANY = "*"
 """Stands for every provider or every name."""
@@ -76,6 +77,7 @@ class OpenAITarget(_Entry):
     The key itself never stands here: ``api_key_env`` names an environment variable, ``api_key_secret`` an entry of
     the secrets file. ``model``: the upstream's name for it; None passes the name of the workflow file on.
     ``timeout_s``: longest silence of the upstream. ``parameters``: defaults under those of the node.
+    ``structured_output``: what the upstream does with a JSON schema; ``instruct`` where it refuses response formats.
     """
 
     kind: Literal["openai"]
@@ -85,6 +87,7 @@ class OpenAITarget(_Entry):
     model: str | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
     parameters: dict[str, Any] = Field(default_factory=dict)
+    structured_output: SchemaSupport = "json_schema"
 
     @field_validator("base_url")
     @classmethod

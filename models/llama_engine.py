@@ -15,6 +15,7 @@ from graph.ports import ChatDelta, ChatRequest, ChatUsage
 from models.catalog import LocalTarget
 from models.errors import ModelCallRefusedError, ModelUnavailableError
 from models.parameters import split_parameters
+from models.structured_output import with_schema
 
 # Between two prompt batches a generation can be cancelled. A thread reads about 150 prompt tokens a second of a small
 # model, so 64 means half a second; it costs 2 % against the usual 512.
@@ -27,8 +28,13 @@ def llama_body(request: ChatRequest, target: LocalTarget) -> dict[str, Any]:
     Parameters that the engine does not have are left out: files carry those of their author's provider.
 
     Raises:
-        ModelCallRefusedError: a parameter has a value that it cannot have.
+        ModelCallRefusedError: a parameter has a value that it cannot have, or the prompt has images.
     """
+    if any(message.images for message in request.messages):
+        raise ModelCallRefusedError(
+            request.name, "it reads text only: take the images out of the prompt, or name a model that sees them"
+        )
+    request = with_schema(request, "json_schema")
     known, _ = split_parameters(request.name, {**target.parameters, **request.parameters})
     if "repetition_penalty" in known:
         known.setdefault("repeat_penalty", known.pop("repetition_penalty"))

@@ -12,7 +12,9 @@ import httpx2
 from graph.ports import ChatDelta, ChatRequest, ChatUsage
 from models.catalog import NamedTarget, OpenAITarget
 from models.errors import ModelCallRefusedError, ModelUnavailableError
+from models.images import content_of, images_in
 from models.parameters import split_parameters
+from models.structured_output import with_schema
 
 _CHAT_PARAMETERS = frozenset(
     {"temperature", "top_p", "max_tokens", "seed", "presence_penalty", "frequency_penalty", "stop", "response_format"}
@@ -67,8 +69,9 @@ class OpenAIUpstream:
                     for choice in event.choices[:1]:
                         finish_reason = choice.finish_reason or finish_reason
                         text, is_thinking = _text(choice, is_thinking)
-                        if text:
-                            yield ChatDelta(text=text)
+                        images = images_in(getattr(choice, "delta", None))
+                        if text or images:
+                            yield ChatDelta(text=text, images=images)
         except openai.OpenAIError as error:
             raise self._failure(request.name, error, openai) from None
         except httpx2.HTTPError as error:
@@ -102,6 +105,7 @@ class OpenAIUpstream:
         return self._client
 
     async def _call(self, client: Any, request: ChatRequest) -> Any:
+        request = with_schema(request, self._target.structured_output)
         known, rest = split_parameters(request.name, {**self._target.parameters, **request.parameters})
         is_completion = request.mode == "completion"
         named = _COMPLETION_PARAMETERS if is_completion else _CHAT_PARAMETERS
@@ -112,7 +116,7 @@ class OpenAIUpstream:
         call |= {"model": self._target.model or request.name, "stream": True, "stream_options": {"include_usage": True}}
         if is_completion:
             return await client.completions.create(prompt="\n\n".join(m.text for m in request.messages), **call)
-        messages = [{"role": message.role, "content": message.text} for message in request.messages]
+        messages = [{"role": message.role, "content": content_of(message)} for message in request.messages]
         return await client.chat.completions.create(messages=messages, **call)
 
     def _failure(self, name: str, error: Any, openai: Any) -> ModelCallRefusedError | ModelUnavailableError:

@@ -1,4 +1,4 @@
-"""Large values by content: SHA-256 -> bytes. The same content is kept once, and nothing is ever overwritten.
+"""Large values and files by content: SHA-256 -> bytes. The same content is kept once, and none ever changes.
 
 What is put in is durable when ``put`` returns, so that a fact may refer to it.
 """
@@ -6,11 +6,18 @@ What is put in is durable when ``put`` returns, so that a fact may refer to it.
 import asyncio
 import hashlib
 import os
-import tempfile
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 
-from store.errors import BlobMissingError, StoreUnavailableError
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from store.errors import BlobMissingError, InvalidFilesUrlError, StoreUnavailableError
+
+_DURABLE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "file"})
 
 
 def digest_of(content: bytes) -> str:
@@ -57,66 +64,77 @@ class MemoryBlobs:
         return self._contents[digest]
 
 
-class FolderBlobs:
-    """Keeps values as files ``<folder>/<first two digits>/<digest>``; all nodes of a cluster share the folder."""
+class ObjectBlobs:
+    """Keeps values as objects ``blobs/<first two digits>/<digest>``: files of a folder that all nodes share, or S3."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, opened: Callable[[], ObjectStore]) -> None:
+        """Prepare; ``opened`` gives the store at the first use."""
+        self._open = opened
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open()
 
     async def put(self, content: bytes) -> str:
         """Keep ``content``; see Blobs."""
-        return await asyncio.to_thread(self._write, content)
+        digest = digest_of(content)
+        try:
+            # Written anew where it is there already: what a power cut left half written is then mended.
+            await self._store.put_async(_path(digest), content)
+            if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+                await asyncio.to_thread(_sync, self._store.prefix, _path(digest))
+        except (BaseError, OSError) as error:
+            raise StoreUnavailableError(f"a large value could not be kept ({_reason(error)})") from error
+        return digest
 
     async def get(self, digest: str) -> bytes:
         """Return the content with this digest; see Blobs."""
-        return await asyncio.to_thread(self._read, digest)
-
-    def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
-
-    def _write(self, content: bytes) -> str:
-        digest = digest_of(content)
-        path = self._path(digest)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                _write_whole(path, content)
-            # Also when another writer made the file: its name may not be durable yet.
-            _sync_folder(path.parent)
-            _sync_folder(self._folder)
-        except OSError as error:
-            raise StoreUnavailableError(f"a large value could not be kept ({error.strerror})") from error
-        return digest
-
-    def _read(self, digest: str) -> bytes:
-        try:
-            content = self._path(digest).read_bytes()
+            found = await self._store.get_async(_path(digest))
+            content = bytes(await found.bytes_async())
         except FileNotFoundError as error:
             raise BlobMissingError(digest) from error
-        except OSError as error:
-            raise StoreUnavailableError(f"a large value could not be read ({error.strerror})") from error
+        except (BaseError, OSError) as error:
+            raise StoreUnavailableError(f"a large value could not be read ({_reason(error)})") from error
         if digest_of(content) != digest:
             raise BlobMissingError(digest)
         return content
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there, also after a power cut."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+def open_blobs(url: str, folder: Path) -> ObjectBlobs:
+    """Return the blobs at ``url``, such as ``s3://bucket/prefix``, or in ``folder`` where it is empty; opens nothing.
+
+    Raises:
+        InvalidFilesUrlError: at first use: the URL names no durable store that is known, or lacks something.
+    """
+    return ObjectBlobs(lambda: _remote(url) if url else LocalStore(folder, mkdir=True))
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _remote(url: str) -> ObjectStore:
+    scheme = urlsplit(url).scheme
+    if scheme not in _DURABLE_SCHEMES:
+        raise InvalidFilesUrlError(scheme)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return from_url(url)
+    except (BaseError, ValueError) as error:
+        raise InvalidFilesUrlError(scheme) from error
+
+
+def _path(digest: str) -> str:
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+def _reason(error: Exception) -> str:
+    # The rest of the text is a dump of the library's inside.
+    return str(error).partition("\n")[0]
+
+
+def _sync(folder: Path, path: str) -> None:
+    """Make a written file and its name durable: the library leaves both to the system."""
+    file = folder / path
+    for each in (file, file.parent, file.parent.parent, folder):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -96,6 +96,19 @@ class UnsupportedDatabaseError(RefusedError):
         return f"{self.backend} is no database for Greenroom: use sqlite:///<file> or postgresql://…"
 
 
+class InvalidFilesUrlError(RefusedError):
+    """The files URL names no store that can be used; the operator corrects it. The text never quotes the URL."""
+
+    code = "invalid_files_url"
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__(scheme)
+        self.scheme = scheme
+
+    def __str__(self) -> str:
+        return f"GREENROOM_FILES_URL ({self.scheme}:…) cannot be used: write for example s3://bucket/prefix"
+
+
 class SchemaOutdatedError(RefusedError):
     """The database lacks tables that this version needs; whoever runs Greenroom migrates it.
 

@@ -9,9 +9,12 @@ errors.py          what can be wrong with a request as such
 error_table.py     error code -> status, envelope, error event
 service_api.py     ``/v1``: info, parameters, run detail, forms; its routes
 run_endpoints.py   ``/v1``: run, stop, events
-input_files.py     file mappings in the inputs of a run
+input_files.py     file mappings in the inputs of a run or an answer
+files.py           uploads, and files given out
+file_links.py      links to files: signed, checked, kept fresh
 projections.py     facts -> events: the only place where that happens
 event_shapes.py    the data of every event, key by key
+container_shapes.py  the same of the events of iterations and loops
 run_stream.py      the tail of a run as frames for one reader
 reconnect.py       where a reader begins who comes to a run
 sse.py             frames, pings, event ids

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from graph.errors import GreenroomError
 from surfaces.asgi import Edge
 from surfaces.error_table import on_domain_error, on_http_error
+from surfaces.files import add_files
 from surfaces.form_page import add_form_page
 from surfaces.health import add_health
 from surfaces.ports import SurfacePorts
@@ -19,6 +20,7 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     # Generated documents are off: their pages load scripts from elsewhere, and ours come with the surfaces' schemas.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     add_service_api(app, ports)
+    add_files(app, ports)
     add_form_page(app, ports)
     add_health(app, ports)
     app.add_exception_handler(GreenroomError, on_domain_error)

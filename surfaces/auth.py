@@ -14,6 +14,8 @@ from surfaces.errors import InvalidParamError, UnauthorizedError, WrongAppModeEr
 from surfaces.ports import SurfacePorts
 
 END_USER_TYPE = "service-api"
+DEFAULT_USER = "DEFAULT-USER"
+"""The end user of callers that name nobody."""
 _USER_LENGTH = 255
 
 
@@ -53,6 +55,13 @@ def named_user(values: Mapping[str, Any]) -> str:
 async def calling_user(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
     """Return the end user of ``app`` whom its callers know as ``user``."""
     return await ports.accounts.end_user(app.workspace_id, app.app_id, user, END_USER_TYPE)
+
+
+async def calling_user_or_default(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
+    """Return the end user whom a caller names, or the one that all share who name nobody ("")."""
+    if user:
+        return await calling_user(app, user, ports)
+    return await ports.accounts.end_user(app.workspace_id, app.app_id, DEFAULT_USER, END_USER_TYPE, True)
 
 
 def require_mode(app: AppRecord, *modes: str) -> None:

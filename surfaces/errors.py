@@ -2,6 +2,8 @@
 
 RequestError
   UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError
+  NoFileUploadedError  TooManyFilesError  FilenameMissingError  FileTypeMissingError  FileTooLargeError
+  StoredFileNotFoundError  FileAccessDeniedError
 """
 
 from graph.errors import DefectError, RefusedError
@@ -48,6 +50,48 @@ class FormGuardError(RequestError):
     """A form was sent from somewhere else than its own page; the person opens the page again and sends it there."""
 
     code = "forbidden"
+
+
+class NoFileUploadedError(RequestError):
+    """An upload without a file; the client sends one in the field ``file``."""
+
+    code = "no_file_uploaded"
+
+
+class TooManyFilesError(RequestError):
+    """An upload of several files; the client sends them one by one."""
+
+    code = "too_many_files"
+
+
+class FilenameMissingError(RequestError):
+    """An uploaded file without a name; the client names it."""
+
+    code = "filename_not_exists_error"
+
+
+class FileTypeMissingError(RequestError):
+    """An uploaded file without a media type; the client says what it is."""
+
+    code = "unsupported_file_type"
+
+
+class FileTooLargeError(RequestError):
+    """An uploaded file is larger than files of its kind may be; the client sends a smaller one."""
+
+    code = "file_too_large"
+
+
+class StoredFileNotFoundError(RequestError):
+    """No file has this id here, or the link to it is not valid any more; the client checks the id or asks again."""
+
+    code = "file_not_found"
+
+
+class FileAccessDeniedError(RequestError):
+    """The file belongs to another user of the app; the client names its owner."""
+
+    code = "file_access_denied"
 
 
 class UnsupportedMediaTypeError(RefusedError):

@@ -14,6 +14,7 @@ from graph.events import (
     FormSubmitted,
     FormTimedOut,
     NodeFinished,
+    NodeRetried,
     NodeStarted,
     RunFinished,
     RunPaused,
@@ -49,7 +50,7 @@ class RunLabel:
     """What the facts of a run do not say: whose it is, what its nodes are called, where it is shown.
 
     ``created_by``: ``{id, user}`` of an end user, ``{id, name, email}`` of an account. ``created_at``: when the run
-    was asked for, Unix seconds; None: when it started.
+    was asked for, Unix seconds; None: when it started. ``app_id``: whose files its values may name.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class RunLabel:
     nodes: Mapping[str, NodeLabel]
     surface: Surface
     created_at: float | None = None
+    app_id: str = ""
 
     @property
     def is_full(self) -> bool:
@@ -131,9 +133,37 @@ def node_paused(label: RunLabel, started: NodeStarted, at: float) -> JsonObject:
     return _finished_body(label, waiting, "paused", started.at)
 
 
+def node_retry(label: RunLabel, fact: NodeRetried) -> JsonObject:
+    """Return the data of node_retry."""
+    attempt = NodeFinished(
+        fact.at,
+        fact.node_id,
+        fact.execution_id,
+        fact.index,
+        "failed",
+        fact.started_at,
+        {},
+        {},
+        error=fact.error,
+        error_type=fact.error_type,
+        scope=fact.scope,
+    )
+    return {**_whole_body(label, attempt, "retry", fact.started_at), "retry_index": fact.retry_index}
+
+
 def _finished_body(label: RunLabel, fact: NodeFinished, status: str, started_at: float) -> JsonObject:
+    body = _whole_body(label, fact, status, started_at)
+    if label.is_full:
+        return body
+    hidden = {"inputs": None, "process_data": None, "outputs": None, "error": None, "execution_metadata": None}
+    return {name: hidden.get(name, value) for name, value in body.items() if not name.endswith("_truncated")} | {
+        "files": []
+    }
+
+
+def _whole_body(label: RunLabel, fact: NodeFinished, status: str, started_at: float) -> JsonObject:
     node = label.node(fact.node_id)
-    body = {
+    return {
         "id": fact.execution_id,
         "node_id": fact.node_id,
         "node_type": node.type,
@@ -149,17 +179,11 @@ def _finished_body(label: RunLabel, fact: NodeFinished, status: str, started_at:
         "status": status,
         "error": fact.error,
         "elapsed_time": round(max(0.0, fact.at - started_at), 6),
-        "execution_metadata": fact.metadata,
+        "execution_metadata": {**(fact.metadata or {}), **pass_of(label, fact.scope)} if fact.scope else fact.metadata,
         "created_at": int(started_at),
         "finished_at": int(fact.at),
         "files": files_in(fact.outputs),
         **_containers(label, fact.scope),
-    }
-    if label.is_full:
-        return body
-    hidden = {"inputs": None, "process_data": None, "outputs": None, "error": None, "execution_metadata": None}
-    return {name: hidden.get(name, value) for name, value in body.items() if not name.endswith("_truncated")} | {
-        "files": []
     }
 
 
@@ -189,7 +213,7 @@ def human_input_required(label: RunLabel, form: FormOpened, disposition: Disposi
         "approval_channels": list(shown.approval_channels),
         "resolved_default_values": asked.get("resolved_default_values", {}),
         "expiration_time": int(form.expires_at),
-        **_pass_of(label, form.scope),
+        **pass_of(label, form.scope),
     }
 
 
@@ -202,7 +226,7 @@ def form_filled(label: RunLabel, form: FormOpened, fact: FormSubmitted) -> JsonO
         "action_id": fact.action_id,
         "action_text": fact.action_text,
         "submitted_data": fact.values,
-        **_pass_of(label, fact.scope),
+        **pass_of(label, fact.scope),
     }
 
 
@@ -212,7 +236,7 @@ def form_timed_out(label: RunLabel, form: FormOpened, fact: FormTimedOut) -> Jso
         "node_id": fact.node_id,
         "node_title": _title(label, form),
         "expiration_time": int(fact.expires_at),
-        **_pass_of(label, fact.scope),
+        **pass_of(label, fact.scope),
     }
 
 
@@ -222,6 +246,11 @@ def pause_reasons(
     """Return one human_input_required reason for each form, in order."""
     expires = {form.form_id: form.expires_at for form in forms}
     return [enrich_reason(_reason(label, form), dispositions, expires) for form in forms]
+
+
+def _scheduled(message: str | None) -> list[JsonObject]:
+    """Return the reason of a run that was told to pause, if it was."""
+    return [] if message is None else [{"TYPE": "scheduled_pause", "message": message}]
 
 
 def workflow_paused(
@@ -236,7 +265,7 @@ def workflow_paused(
         "workflow_run_id": label.run_id,
         "paused_nodes": list(dict.fromkeys(form.node_id for form in forms)),
         "outputs": {} if label.surface is Surface.SERVICE_API else fact.outputs,
-        "reasons": pause_reasons(label, forms, dispositions),
+        "reasons": [*pause_reasons(label, forms, dispositions), *_scheduled(fact.message)],
         "status": "paused",
         "created_at": int(created_at),
         "elapsed_time": fact.elapsed_s,
@@ -270,6 +299,20 @@ def files_in(outputs: Mapping[str, Any]) -> list[JsonObject]:
     return [value for value in values if is_file(value)]
 
 
+def pass_of(label: RunLabel, scope: str) -> JsonObject:
+    """Return container id and pass of each step of a scope path; nothing at the top level.
+
+    Front ends key the state of a form by its node id, which repeats from pass to pass.
+    """
+    found: JsonObject = {}
+    for step in filter(None, scope.split("/")):
+        container, _, number = step.rpartition(":")
+        if (kind := label.node(container).type) in CONTAINER_KINDS:
+            found[f"{kind}_id"] = container
+            found[f"{kind}_index"] = int(number)
+    return found
+
+
 def _reason(label: RunLabel, form: FormOpened) -> JsonObject:
     asked = form.definition
     return {
@@ -281,7 +324,7 @@ def _reason(label: RunLabel, form: FormOpened) -> JsonObject:
         "node_id": form.node_id,
         "node_title": _title(label, form),
         "resolved_default_values": asked.get("resolved_default_values", {}),
-        **_pass_of(label, form.scope),
+        **pass_of(label, form.scope),
     }
 
 
@@ -296,18 +339,4 @@ def _containers(label: RunLabel, scope: str) -> JsonObject:
         container = step.rpartition(":")[0]
         if (kind := label.node(container).type) in CONTAINER_KINDS:
             found[f"{kind}_id"] = container
-    return found
-
-
-def _pass_of(label: RunLabel, scope: str) -> JsonObject:
-    """Return container id and pass of each step of a scope path; nothing at the top level.
-
-    Front ends key the state of a form by its node id, which repeats from pass to pass.
-    """
-    found: JsonObject = {}
-    for step in filter(None, scope.split("/")):
-        container, _, number = step.rpartition(":")
-        if (kind := label.node(container).type) in CONTAINER_KINDS:
-            found[f"{kind}_id"] = container
-            found[f"{kind}_index"] = int(number)
     return found

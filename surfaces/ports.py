@@ -14,8 +14,10 @@ from hitl.recipient import Recipient
 from hitl.submission import Submission
 from store.account_record import Account, EndUser
 from store.app_record import AppRecord, WorkflowVersion
+from store.files import FileShelf
 from store.form_record import AuditEntry, TokenMatch
 from store.run_record import RunRecord
+from surfaces.file_links import FileLinks
 
 
 class Runs(Protocol):
@@ -97,7 +99,9 @@ class AppReads(Protocol):
 class AccountReads(Protocol):
     """Who calls, and whose things are."""
 
-    async def end_user(self, workspace_id: str, app_id: str, session_id: str, type: str) -> EndUser:
+    async def end_user(
+        self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False
+    ) -> EndUser:
         """Return the end user whom an app's caller knows as ``session_id``; made at first sight."""
         ...
 
@@ -125,6 +129,7 @@ class SurfacePorts:
     apps: AppReads
     accounts: AccountReads
     plans: Plans
+    files: FileShelf
     token_key: TokenKey
     clock: Clock
     public_url: str = "http://127.0.0.1:8000"
@@ -134,4 +139,12 @@ class SurfacePorts:
     ping_interval_s: float = 10.0
     """Seconds of silence on a stream before a ping."""
     max_body_bytes: int = 15 * 1024 * 1024
-    """Largest request body that is read."""
+    """Largest request body that is read, uploads apart."""
+    blocked_extensions: frozenset[str] = frozenset()
+    """Extensions, with their dot, that uploads may not have."""
+    file_link_lifetime_s: float = 300.0
+
+    @property
+    def links(self) -> FileLinks:
+        """Signs links to files."""
+        return FileLinks(self.token_key, self.public_url, self.clock, self.file_link_lifetime_s)

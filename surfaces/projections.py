@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from graph.events import (
+    ContainerStarted,
     Fact,
     FormOpened,
     FormSubmitted,
     FormTimedOut,
     NodeFinished,
+    NodeRetried,
     NodeStarted,
+    PassFinished,
+    PassStarted,
     RunFinished,
     RunPaused,
     RunRecovered,
@@ -28,8 +32,11 @@ from graph.events import (
     RunStarted,
     TextEmitted,
     TextPart,
+    TextWithdrawn,
+    VariableUpdated,
 )
 from hitl.disposition import Disposition
+from surfaces import container_shapes
 from surfaces import event_shapes as shapes
 from surfaces.errors import JournalGapError
 from surfaces.event_shapes import JsonObject, RunLabel
@@ -67,6 +74,8 @@ class RunProjection:
         """Open forms that an earlier pause showed, but not to this reader."""
         self._begun: set[str] = set()
         """Node executions told as started in this segment: a node begins once in each, also after a crash."""
+        self._containers: set[str] = set()
+        """Executions of containers that have begun their passes; the others end without a word."""
         self._durable: list[str] = []
         self._told: dict[str, int] = {}
         """Stream -> characters told before its text was durable."""
@@ -98,12 +107,16 @@ class RunProjection:
             case FormSubmitted() | FormTimedOut():
                 self._forms.pop(fact.form_id, None)
                 self._unshown.discard(fact.form_id)
+            case ContainerStarted():
+                self._containers.add(fact.execution_id)
             case TextEmitted():
                 self._durable.append(shapes.text_of(fact))
                 self._told.pop(fact.stream, None)
             case RunPaused():
                 self._unshown.clear()
-            case NodeFinished() | RunFinished():
+            case NodeFinished():
+                self._containers.discard(fact.execution_id)
+            case NodeRetried() | PassStarted() | PassFinished() | VariableUpdated() | TextWithdrawn() | RunFinished():
                 pass
             case _:
                 assert_never(fact)
@@ -123,6 +136,8 @@ class RunProjection:
                 events = self._text(number, fact, told)
             case RunRecovered() if fact.attempt > self._attempt:
                 events = self._withdrawn()
+            case TextWithdrawn():
+                events = self._withdrawn(fact.streams)
             case _:
                 named = self._events(fact, dispositions or {})
                 events = [
@@ -165,8 +180,15 @@ class RunProjection:
                 return [("workflow_started", shapes.workflow_started(label, self._start, fact.at, "resumption"))]
             case NodeStarted() if fact.execution_id not in self._begun and self._is_told(fact.node_id):
                 return [("node_started", shapes.node_started(label, fact))]
-            case NodeFinished() if self._is_told(fact.node_id):
-                return [("node_finished", shapes.node_finished(label, fact))]
+            case NodeFinished():
+                return self._ended(fact)
+            case NodeRetried():
+                return [("node_retry", shapes.node_retry(label, fact))]
+            case ContainerStarted():
+                return [container_shapes.container_started(label, fact)]
+            case PassStarted():
+                event = container_shapes.pass_started(label, fact)
+                return [event] if event else []
             case FormSubmitted() | FormTimedOut():
                 return self._form_ended(fact)
             case RunPaused():
@@ -187,6 +209,11 @@ class RunProjection:
 
     def _is_told(self, node_id: str) -> bool:
         return self.label.node(node_id).type not in shapes.CONTAINER_KINDS | shapes.HIDDEN_KINDS
+
+    def _ended(self, fact: NodeFinished) -> list[tuple[str, JsonObject]]:
+        if fact.execution_id in self._containers:
+            return [container_shapes.container_finished(self.label, fact)]
+        return [("node_finished", shapes.node_finished(self.label, fact))] if self._is_told(fact.node_id) else []
 
     def _form_ended(self, fact: FormSubmitted | FormTimedOut) -> list[tuple[str, JsonObject]]:
         form = self._forms.get(fact.form_id)
@@ -226,13 +253,19 @@ class RunProjection:
             self._told[stream], self._earlier_told = self._earlier_told, 0
         return self._told.get(stream, 0)
 
-    def _withdrawn(self) -> list[Told]:
-        """Take back text that was told and then lost with its run actor: the reader gets what is durable."""
-        if not self._earlier_told and not any(self._told.values()):
+    def _withdrawn(self, streams: Sequence[str] | None = None) -> list[Told]:
+        """Take back text in flight that is void: the reader gets what is durable.
+
+        Args:
+            streams: those of an attempt that failed; None for all, which were lost with their run actor.
+        """
+        void = list(self._told) if streams is None else streams
+        if not self._earlier_told and not any(self._told.get(stream) for stream in void):
             return []
-        self._told.clear()
+        for stream in void:
+            self._told.pop(stream, None)
         self._earlier_told = 0
-        self._is_withdrawn = True
+        self._is_withdrawn = self._is_withdrawn or streams is None
         return [Told(shapes.outer(self.label, "text_replace", {"text": "".join(self._durable)}))]
 
     def snapshot(self, facts: Iterable[tuple[int, Fact]], dispositions: Dispositions) -> list[Told]:
@@ -245,26 +278,30 @@ class RunProjection:
             facts: every fact of the run so far, by number.
             dispositions: for the forms of the newest pause, if the run is paused now.
         """
-        begun: dict[str, NodeStarted] = {}
+        shown: list[NodeStarted | ContainerStarted | PassStarted | NodeFinished] = []
+        begun: set[str] = set()
         ended: dict[str, NodeFinished] = {}
         pause: RunPaused | None = None
         for number, fact in facts:
-            self.observe(number, fact)
             match fact:
-                case NodeStarted():
-                    begun.setdefault(fact.execution_id, fact)
+                case NodeStarted() if fact.execution_id not in begun and self._is_told(fact.node_id):
+                    begun.add(fact.execution_id)
+                    shown.append(fact)
+                case ContainerStarted() | PassStarted():
+                    shown.append(fact)
+                case NodeFinished() if fact.execution_id in self._containers:
+                    shown.append(fact)
                 case NodeFinished():
                     ended[fact.execution_id] = fact
                 case RunPaused():
                     pause = fact
                 case RunResumed() | RunFinished():
                     pause = None
+            self.observe(number, fact)
         start = self._start
         named = [("workflow_started", shapes.workflow_started(self.label, start, self._created_at(start), "initial"))]
-        for execution_id, started in begun.items():
-            if self._is_told(started.node_id):
-                named.append(("node_started", shapes.node_started(self.label, started)))
-                named.extend(self._node_end(started, ended.get(execution_id), pause))
+        for each in shown:
+            named.extend(self._shown(each, ended, pause))
         if pause:
             named.extend(_pause_events(self.label, pause, self._forms, dispositions, self._created_at(start)))
         else:
@@ -272,6 +309,22 @@ class RunProjection:
         events = [Told(shapes.outer(self.label, name, data)) for name, data in named]
         events[-1] = Told(events[-1].event, f"{self._head + 1}.0")
         return events
+
+    def _shown(
+        self,
+        fact: NodeStarted | ContainerStarted | PassStarted | NodeFinished,
+        ended: Mapping[str, NodeFinished],
+        pause: RunPaused | None,
+    ) -> list[tuple[str, JsonObject]]:
+        """Return what a snapshot shows of a node at its start, of a container and its passes when they came."""
+        match fact:
+            case NodeStarted():
+                began = ("node_started", shapes.node_started(self.label, fact))
+                return [began, *self._node_end(fact, ended.get(fact.execution_id), pause)]
+            case NodeFinished():
+                return [container_shapes.container_finished(self.label, fact)]
+            case _:
+                return self._events(fact, {})
 
     def _node_end(
         self, started: NodeStarted, finished: NodeFinished | None, pause: RunPaused | None

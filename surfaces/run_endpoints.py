@@ -11,9 +11,9 @@ import uuid_utils
 from fastapi import Request, Response
 
 from actors.messages import RunOrder, RunOutcome, order_run
-from graph.engine import STOPPED_BY_USER
 from graph.errors import InvalidInputError
 from graph.events import Fact, RunFinished, RunPaused
+from graph.inbox import STOPPED_BY_USER
 from graph.plan import Plan
 from graph.start_form import check_inputs
 from hitl.form import FormStatus
@@ -24,11 +24,11 @@ from surfaces.auth import calling_app, calling_user, named_user, require_mode
 from surfaces.error_table import error_event
 from surfaces.errors import BadRequestError, InvalidParamError, ResourceNotFoundError
 from surfaces.event_shapes import RunLabel
-from surfaces.input_files import file_values, with_file_values
+from surfaces.input_files import file_values, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection, Told, blocking_reply
 from surfaces.reconnect import Beginning, beginning, is_finished, pause_of
-from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
+from surfaces.run_stream import dispositions_of, event_frames, first_word, frames_of, label_of
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
 from surfaces.sse import EventStream, Position, event_frame, finished_frame, parse_position, with_pings
 
@@ -92,7 +92,8 @@ class RunEndpoints:
         facts = await self._ports.journal.read(record.run_id)
         label = await label_of(record, Surface.SERVICE_API, self._ports)
         if position is None and is_finished(facts):
-            return EventStream(_single(finished_frame(_last_event(label, facts))), _STREAM_HEADERS)
+            last = self._ports.links.refreshed_frame(_last_event(label, facts), label.app_id, finished_frame)
+            return EventStream(_single(last), _STREAM_HEADERS)
         is_snapshot = _is_true(request, "include_state_snapshot")
         answered = await self._answered_here(record, facts)
         start = beginning(facts, position, is_snapshot, answered)
@@ -117,7 +118,7 @@ class RunEndpoints:
             projection.begin_at(start.position.attempt, start.position.offset)
         has_ids = start.position is not None
         if pause and until_pause:
-            return _single(b"".join(event_frame(each.event, each.position if has_ids else "") for each in before))
+            return _single(frames_of(before, has_ids, label, self._ports))
         batches = self._ports.runs.follow(label.run_id, start.cursor, until_pause)
         return event_frames(
             batches,
@@ -146,9 +147,11 @@ class RunEndpoints:
     async def _order(
         self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
     ) -> RunOrder:
-        inputs = with_file_values(plan.start_form, check_inputs(plan.start_form, payload.inputs))
-        files = file_values(payload.files or [], "files")
+        checked_inputs = check_inputs(plan.start_form, payload.inputs)
         end_user = await calling_user(app, user, self._ports)
+        uploads = await uploads_in([*checked_inputs.values(), payload.files], end_user, self._ports)
+        inputs = with_file_values(plan.start_form, checked_inputs, uploads)
+        files = file_values(payload.files or [], "files", uploads)
         run = NewRun(
             run_id=str(uuid_utils.uuid7()),
             workspace_id=app.workspace_id,
@@ -184,7 +187,8 @@ class RunEndpoints:
                 outcome.total_steps,
                 outcome.exceptions_count,
             )
-        return blocking_reply(label, fact, outcome.forms, shown, outcome.created_at)
+        told = blocking_reply(label, fact, outcome.forms, shown, outcome.created_at)
+        return self._ports.links.refreshed(told, label.app_id)
 
     async def _is_of(self, record: RunRecord, app: AppRecord, user: str) -> bool:
         """Whether a run is one that this user of this app has started."""

@@ -40,7 +40,8 @@ async def label_of(run: NewRun | RunRecord, surface: Surface, ports: SurfacePort
             "name": account.name if account else "",
             "email": account.email if account else "",
         }
-    return RunLabel(run.run_id, run.version_id, created_by, node_labels(plan.workflow), surface, run.created_at)
+    labels = node_labels(plan.workflow)
+    return RunLabel(run.run_id, run.version_id, created_by, labels, surface, run.created_at, run.app_id)
 
 
 async def dispositions_of(
@@ -110,7 +111,7 @@ async def event_frames(
     run_id = projection.label.run_id
     try:
         if before:
-            yield _frames(before, has_ids)
+            yield frames_of(before, has_ids, projection.label, ports)
         async with aclosing(batches):
             async for batch in batches:
                 told: list[Told] = []
@@ -120,7 +121,7 @@ async def event_frames(
                 for part in batch.parts:
                     told += projection.project_part(part)
                 if told:
-                    yield _frames(told, has_ids)
+                    yield frames_of(told, has_ids, projection.label, ports)
                 if any(_ends_stream(fact, until_pause) for _, fact in batch.facts):
                     return
     except Exception as error:  # boundary: HTTP  # noqa: BLE001
@@ -149,5 +150,14 @@ def _ends_stream(fact: Fact, until_pause: bool) -> bool:
     return isinstance(fact, RunFinished) or (until_pause and isinstance(fact, RunPaused))
 
 
-def _frames(told: Sequence[Told], has_ids: bool) -> bytes:
-    return b"".join(event_frame(each.event, each.position if has_ids else "") for each in told)
+def frames_of(told: Sequence[Told], has_ids: bool, label: RunLabel, ports: SurfacePorts) -> bytes:
+    """Return events as frames, links to files signed now."""
+    links = ports.links
+    return b"".join(
+        links.refreshed_frame(
+            each.event,
+            label.app_id,
+            lambda event, position=each.position if has_ids else "": event_frame(event, position),
+        )
+        for each in told
+    )

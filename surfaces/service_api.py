@@ -7,6 +7,7 @@ Source: spec/http.md 1.1, 2, 3.1-3.9; spec/hitl.md 1.8.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -23,6 +24,7 @@ from surfaces.auth import calling_app, calling_user, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
 from surfaces.form_lookup import form_of_token
+from surfaces.input_files import known_files
 from surfaces.ports import SurfacePorts
 from surfaces.run_endpoints import RunEndpoints, canonical_id
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
@@ -93,13 +95,14 @@ class ServiceApi:
         facts = await self._ports.journal.read(record.run_id)
         started = facts[0][1] if facts else None
         inputs = run_inputs(started) if isinstance(started, RunStarted) else record.inputs
+        links = self._ports.links
         return reply(
             {
                 "id": record.run_id,
                 "workflow_id": record.version_id,
                 "status": record.status,
-                "inputs": json.dumps(inputs),
-                "outputs": record.outputs,
+                "inputs": json.dumps(links.refreshed(inputs, app.app_id)),
+                "outputs": links.refreshed(record.outputs, app.app_id),
                 "error": record.error,
                 "total_steps": record.total_steps,
                 "total_tokens": record.total_tokens,
@@ -134,9 +137,10 @@ class ServiceApi:
         user = named_user(body)
         answer = checked(HumanInputFormSubmitPayload, body)
         match = await self._form(request, app.app_id)
+        submitter = await calling_user(app, user, self._ports)
+        files = await known_files(answer.inputs, submitter, self._ports)
         try:
             check_open(match.form, self._ports.clock.now())
-            submitter = await calling_user(app, user, self._ports)
             await self._ports.submissions.submit(
                 SubmitOrder(
                     form_id=match.form.form_id,
@@ -146,14 +150,15 @@ class ServiceApi:
                     inputs=answer.inputs,
                     via=Surface.SERVICE_API,
                     end_user_id=submitter.end_user_id,
+                    files=files,
                 )
             )
         except FormAlreadySubmittedError:
-            if "idempotency-key" not in request.headers or not await self._is_repeated(match, answer):
+            if "idempotency-key" not in request.headers or not await self._is_repeated(match, answer, files):
                 raise
         return reply({})
 
-    async def _is_repeated(self, match: TokenMatch, answer: HumanInputFormSubmitPayload) -> bool:
+    async def _is_repeated(self, match: TokenMatch, answer: HumanInputFormSubmitPayload, files: KnownFiles) -> bool:
         """Whether the form's answer is this very one, from this recipient: its reply was lost on the way.
 
         Source: spec/beyond.md 1, row 11.
@@ -163,10 +168,11 @@ class ServiceApi:
         if not any(each.event == "submitted" and each.recipient_id == match.recipient.recipient_id for each in entries):
             return False
         try:
-            again = validate_submission(form.definition, answer.action, answer.inputs, KnownFiles())
+            again = validate_submission(form.definition, answer.action, answer.inputs, files)
         except InvalidSubmissionError:
             return False
-        return again == await self._ports.forms.submission(form.form_id)
+        before, links = await self._ports.forms.submission(form.form_id), self._ports.links
+        return before is not None and links.unsigned(asdict(again)) == links.unsigned(asdict(before))
 
     async def _form(self, request: Request, app_id: str) -> TokenMatch:
         token = request.path_params["form_token"]

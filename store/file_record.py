@@ -1,0 +1,37 @@
+"""What goes into the store of files and comes out of it."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("5f1c9a52-6c0e-5d0b-9b7e-0d6c5b0f2a31")
+
+
+@dataclass(frozen=True, slots=True)
+class FileOwner:
+    """Whose a file is: an end user or an account (``role``), in an app."""
+
+    workspace_id: str
+    app_id: str
+    role: str
+    owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file. ``digest``: hex SHA-256 of its content; ``form_id``: the form whose answer it was uploaded for."""
+
+    file_id: str
+    owner: FileOwner
+    name: str
+    mime_type: str
+    extension: str
+    size_bytes: int
+    digest: str
+    created_at: float
+    form_id: str | None = None
+
+
+def derived_file_id(owner: FileOwner, digest: str, name: str, mime_type: str) -> str:
+    """Return the id of a file that a run makes: the same for the same content, however often the node runs."""
+    parts = (owner.workspace_id, owner.app_id, owner.role, owner.owner_id, digest, mime_type, name)
+    return str(uuid5(_NAMESPACE, "\x00".join(parts)))
