@@ -75,12 +75,20 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         apps=ports.apps,
         accounts=ports.accounts,
         plans=ports.plans,
+        files=ports.files,
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
         version=version("greenroom"),
         check_ready=check_ready,
+        blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
+        file_link_lifetime_s=ports.settings.file_link_lifetime_s,
     )
+
+
+def _extensions(text: str) -> frozenset[str]:
+    names = (part.strip().lower().removeprefix(".") for part in text.split(","))
+    return frozenset(f".{name}" for name in names if name)
 
 
 class UnknownModelApplicationError(RefusedError):

@@ -7,6 +7,7 @@ simulation         the simulated run
 simulation_script  how nodes and people behave in it
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
+sandbox_command    greenroom sandbox build: the image that code nodes run in
 up_command         greenroom up: checks the port, sets the environment that Ray Serve reads, becomes ``serving``
 serving            the process that holds Ray and serves until it is stopped
 demo_run           the approval workflow by HTTP, told on the screen

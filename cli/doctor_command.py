@@ -11,6 +11,8 @@ from rich.table import Table
 
 from actors.settings import Settings
 from cli.installation import read_settings
+from effects.code_sandbox.errors import MEND
+from effects.code_sandbox.image import is_built
 from graph.errors import GreenroomError
 from store.database import open_database
 
@@ -57,6 +59,8 @@ def findings(settings: Settings) -> list[str]:
         asyncio.run(reach_database(settings))
     except GreenroomError as error:
         faults.append(str(error))
+    if not is_built():
+        faults.append(f"the code sandbox is not built; code nodes fail: {MEND}")
     secrets_file = settings.secrets_file
     if secrets_file is not None and secrets_file.exists() and secrets_file.stat().st_mode & 0o077:
         faults.append(f"others may read the secrets file {secrets_file}: run `chmod 600` on it")

@@ -8,6 +8,7 @@ from rich.console import Console
 from cli.doctor_command import doctor
 from cli.import_command import import_file
 from cli.migrate_command import migrate_schema
+from cli.sandbox_command import sandbox
 from cli.simulate_command import simulate
 from cli.up_command import up
 from graph.errors import GreenroomError, RefusedError
@@ -27,6 +28,7 @@ app.command("import")(import_file)
 app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
+app.add_typer(sandbox, name="sandbox")
 
 
 def exit_code_of(error: GreenroomError) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid_utils import uuid7
 
 from cli.simulation_script import Behaviour, Script
+from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
 from graph.errors import NodeError
 from graph.events import Fact, FormOpened, RunPaused, TextPart
@@ -48,6 +49,7 @@ class SimulatedRun:
         self._script = script
         self._on_fact = on_fact
         self._on_part = on_part
+        self._code = WasmCodeSandbox()
         self._calls: dict[str, int] = {}
         self._behaviours: dict[str, Behaviour] = {}
         for scope in self.plan.scopes.values():
@@ -68,16 +70,19 @@ class SimulatedRun:
             system |= {"query": query, "dialogue_count": 1, "conversation_id": "simulated"}
         else:
             system["timestamp"] = int(self.now())
-        outcome = await self._engine(state).start(checked, system, conversation)
-        while isinstance(outcome, RunPaused):
-            items = [item for form_id in outcome.form_ids if (item := self._answer(state, form_id))]
-            if not items:
-                return outcome
-            outcome = await self._engine(state).resume(items)
-        return outcome
+        try:
+            outcome = await self._engine(state).start(checked, system, conversation)
+            while isinstance(outcome, RunPaused):
+                items = [item for form_id in outcome.form_ids if (item := self._answer(state, form_id))]
+                if not items:
+                    return outcome
+                outcome = await self._engine(state).resume(items)
+            return outcome
+        finally:
+            await self._code.close()
 
     def _engine(self, state: RunState) -> Engine:
-        return Engine(self.plan, state, self.run_id, Effects(chat=self, forms=self), self, self)
+        return Engine(self.plan, state, self.run_id, Effects(chat=self, forms=self, code=self._code), self, self)
 
     def now(self) -> float:
         """Return the time (the engine's clock)."""
@@ -162,9 +167,10 @@ class SimulatedRun:
             outputs = {"text": "".join(behaviour.chunks)} if behaviour.chunks is not None else {}
             if behaviour.outputs is not None or behaviour.chunks is not None:
                 return NodeResult({**outputs, **(behaviour.outputs or {})})
-            if own_effect is not None:
+            result = own_pure(pool) if own_pure is not None else None
+            if result is None and own_effect is not None:
                 return await own_effect(pool, context)
-            return own_pure(pool) if own_pure is not None else NodeResult({})
+            return result or NodeResult({})
 
         node.pure, node.effect = None, scripted
 

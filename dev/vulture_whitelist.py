@@ -19,6 +19,16 @@ _.process_bind_param
 _.renderer
 _._value_
 
+# Read by Python's streams and event loops, inside the sandbox's image, and by wasmtime.
+_.writable
+_._close_self_pipe
+_._make_self_pipe
+_._write_to_self
+_.epoch_interruption
+
+# Read by uvicorn.
+_.should_exit
+
 # Read by llama.cpp and the openai client from the objects they are set on.
 _.n_ctx
 _.n_parallel

@@ -84,3 +84,46 @@ def workflow(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str
 def plan(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Plan:
     """Return the compiled plan of the given graph."""
     return compile_plan(workflow(nodes, edges, mode))
+
+
+def iteration(
+    node_id: str, items: list[str], output: list[str], *inner: dict[str, Any], **data: Any
+) -> list[dict[str, Any]]:
+    """Return an iteration node with its start node ``<node_id>start`` and the ``inner`` nodes."""
+    selectors = {"iterator_selector": items, "output_selector": output}
+    return _container(node_id, "iteration", inner, **selectors, **data)
+
+
+def loop(node_id: str, count: int, *inner: dict[str, Any], **data: Any) -> list[dict[str, Any]]:
+    """Return a loop node with its start node ``<node_id>start`` and the ``inner`` nodes."""
+    return _container(node_id, "loop", inner, loop_count=count, **data)
+
+
+def _container(node_id: str, kind: str, inner: tuple[dict[str, Any], ...], **data: Any) -> list[dict[str, Any]]:
+    first = node(f"{node_id}start", f"{kind}-start")
+    children = [{**each, "parentId": each.get("parentId", node_id)} for each in (first, *inner)]
+    return [node(node_id, kind, start_node_id=first["id"], **data), *children]
+
+
+def variable(label: str, var_type: str, value: Any, value_type: str = "constant") -> dict[str, Any]:
+    """Return a loop variable."""
+    return {"id": label, "label": label, "var_type": var_type, "value_type": value_type, "value": value}
+
+
+def condition(selector: list[str], operator: str, value: str) -> dict[str, Any]:
+    """Return one comparison, for a break condition or a case."""
+    return {"variable_selector": selector, "comparison_operator": operator, "value": value}
+
+
+def assigner(node_id: str, *items: tuple[list[str], str, Any], **data: Any) -> dict[str, Any]:
+    """Return an assigner of version 2 with items (selector, operation, value); a list is the selector of its input."""
+    shapes = [
+        {
+            "variable_selector": selector,
+            "operation": operation,
+            "input_type": "variable" if isinstance(value, list) or value is None else "constant",
+            "value": value,
+        }
+        for selector, operation, value in items
+    ]
+    return node(node_id, "assigner", version="2", items=shapes, **data)

@@ -17,12 +17,14 @@ from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
 from store.database import Database, open_database
+from store.files import FileTable, SqlFiles
 from store.form_record import Submitter, TokenRow
 from store.forms import FormStore, SqlForms
 from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
 from store.memory_store import MemoryStore
@@ -44,6 +46,7 @@ class StoreWorld:
     accounts: AccountStore
     installation: Installation
     blobs: Blobs
+    files: FileTable
     database: Database | None = None
 
 
@@ -51,7 +54,7 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs)
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -59,7 +62,7 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, database)
+    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, SqlFiles(database), database)
 
 
 def make_id(*parts: object) -> str:

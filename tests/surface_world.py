@@ -15,18 +15,24 @@ from fastapi import FastAPI
 
 from actors.form_opening import new_form, new_recipients, token_rows
 from actors.messages import Cursor, FormOrder, RunOrder, RunOutcome, SubmitOrder, TailBatch
+from actors.outside import Outside
 from actors.plans import Plans
 from actors.run_segment import RunSegment, Surroundings
 from actors.tail import Reader, SegmentTail
+from effects.address_guard import parse_networks
+from effects.documents import DocumentReader
+from effects.guarded_client import GuardedClient
 from fakes import ScriptedChat
 from graph.engine import Limits
 from graph.parse_workflow import parse_document
 from graph.ports import OpenedForm
 from hitl.form_token import TokenKey
 from hitl.submission import validate_submission
+from store.files import FileShelf
 from store.form_record import Submitter
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
 from store.memory_store import MemoryStore
@@ -207,7 +213,10 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
     store, clock, chat = MemoryStore(), SetClock(), ScriptedChat()
     apps, accounts, journal = MemoryApps(store), MemoryAccounts(store), MemoryJournal(store)
     hitl, plans = LocalHitl(store, clock), Plans(apps)
-    runs = LocalRuns(Surroundings(journal, plans, chat, hitl, Limits(), clock))
+    table = MemoryFiles(store)
+    client = GuardedClient(parse_networks("127.0.0.0/8"))
+    outside = Outside(client, DocumentReader(), table, store.blobs, "http://127.0.0.1:8000")
+    runs = LocalRuns(Surroundings(journal, plans, chat, hitl, Limits(), clock, outside=outside))
     hitl.runs = runs
     made = SurfacePorts(
         runs=runs,
@@ -217,6 +226,7 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
         apps=apps,
         accounts=accounts,
         plans=plans,
+        files=FileShelf(table, store.blobs),
         token_key=KEY,
         clock=clock,
         version="0.0.test",

@@ -164,13 +164,13 @@ LOCAL = {"type": "image", "transfer_method": "local_file", "upload_file_id": "f"
         ({"inputs": {"topic": "t", "picture": "p"}}, "picture in input form must be a file"),
         (
             {"inputs": {"topic": "t", "picture": LOCAL}},
-            "picture: files of transfer method local_file cannot be used yet, send a remote_url",
+            "picture.upload_file_id names no uploaded file of this user",
         ),
         (
             {"inputs": {"topic": "t", "picture": {"type": "image", "transfer_method": "remote_url", "url": "ftp://x"}}},
             "picture.url must be an http or https address",
         ),
-        ({"files": [LOCAL]}, "files[0]: files of transfer method local_file cannot be used yet, send a remote_url"),
+        ({"files": [LOCAL]}, "files[0].upload_file_id names no uploaded file of this user"),
     ],
 )
 async def test_bad_inputs_are_400_blocking_and_an_error_event_streaming(

@@ -1,16 +1,18 @@
 """Chat through Ray Serve: real weights and the script, from start of a stream to its cancellation."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import ray
 from ray import serve
 
-from graph.ports import ChatDelta, ChatMessage, ChatRequest
+from graph.ports import ChatDelta, ChatMessage, ChatRequest, ImagePart
 from local_cluster import LocalCluster
 from models.applications import model_applications
 from models.catalog import Catalog
@@ -97,6 +99,24 @@ async def model(ray_cluster: LocalCluster) -> AsyncIterator[ServeChatModel]:
     yield ServeChatModel(catalog)
     for name in applications:
         await asyncio.to_thread(serve.delete, name, _blocking=False)
+
+
+async def test_schema_holds_the_local_model(model: ServeChatModel) -> None:
+    """A small model that could not do it by itself answers in JSON of the schema."""
+    schema = {
+        "type": "object",
+        "properties": {"mood": {"type": "string", "enum": ["good", "bad"]}},
+        "required": ["mood"],
+    }
+    request = replace(asking("single", "I love this sunny day! Which mood is this?", max_tokens=30), schema=schema)
+    assert json.loads(text_of(await answer(model, request)))["mood"] in ("good", "bad")
+
+
+async def test_local_model_refuses_images(model: ServeChatModel) -> None:
+    """The weights read text only, and the caller is told so."""
+    seen = ChatMessage("user", "What is this?", (ImagePart(b"pixels", "image/png"),))
+    with pytest.raises(ModelCallRefusedError, match="text only"):
+        await answer(model, replace(asking("single"), messages=(seen,)))
 
 
 async def test_answer_is_streamed_in_pieces_with_usage(model: ServeChatModel) -> None:

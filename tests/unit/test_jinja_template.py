@@ -12,7 +12,7 @@ from graph.errors import NodeError
 from graph.jinja_fuel import MAX_LOOP_PASSES
 from graph.jinja_template import JinjaTemplate
 
-NEEDS_SANDBOX = "this template needs the sandbox, which this version does not have: "
+NEEDS_SANDBOX = "this template needs the code sandbox: "
 
 
 def render(source: str, **values: Any) -> str:

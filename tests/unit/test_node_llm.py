@@ -148,16 +148,6 @@ async def test_model_failure_passes_through():
         await run({}, ["a", NodeError("no such model")], prompt_template=chat_prompt("a"))
 
 
-async def test_what_is_not_supported_yet_says_so():
-    """Images and structured output fail their node instead of being left out; vision without files runs."""
-    vision = {"enabled": True, "configs": {"variable_selector": ["sys", "files"]}}
-    with pytest.raises(NodeError, match="images"):
-        await run({"sys": {"files": [{"type": "image"}]}}, vision=vision, prompt_template=chat_prompt("a"))
-    await run({"sys": {"files": []}}, vision=vision, prompt_template=chat_prompt("a"))
-    with pytest.raises(NodeError, match="structured output"):
-        await run({}, structured_output_enabled=True, prompt_template=chat_prompt("a"))
-
-
 async def test_separated_reasoning_leaves_the_text():
     """With the separated format the thoughts stream and come back apart from the text."""
     pieces = ["<th", "ink>why", "</think", ">so <b", ">"]

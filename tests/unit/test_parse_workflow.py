@@ -237,7 +237,7 @@ def test_bad_data_of_other_nodes_only_blocks_publishing():
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [("code", "cannot run yet"), ("odd-kind", "is no node kind"), ("", "is missing")]
+    ("kind", "message"), [("agent", "cannot run yet"), ("odd-kind", "is no node kind"), ("", "is missing")]
 )
 def test_unsupported_kind_is_told_with_its_place(kind, message):
     """A kind that cannot run yet, or that nobody knows, is a warning; a node without a kind cannot be published."""
@@ -251,7 +251,7 @@ def test_graph_faults_block_publishing():
     """Dangling, doubled and crossing edges are told with their place and leave the draft savable."""
     inside = {**node("in", "end", outputs=[]), "parentId": "loop1"}
     parsed = with_nodes(
-        node("loop1", "loop", start_node_id="in"),
+        node("loop1", "loop", loop_count=1, start_node_id="in"),
         inside,
         edges=[edge("start", "gone"), edge("start", "in"), edge("start", "loop1"), edge("start", "loop1")],
     )

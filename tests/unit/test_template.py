@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.template import Template, parts_of
-from graph.variable_pool import VariablePool
+from graph.variable_pool import SecretText, VariablePool
 
 
 def pool() -> VariablePool:
@@ -13,7 +13,7 @@ def pool() -> VariablePool:
     made = VariablePool()
     made.put("n1", {"text": "tea", "none": None, "list": ["a", "b"], "obj": {"k": {"d": 1}}, "flag": True})
     made.put("sys", {"query": "hi"})
-    made.put("env", {"key": "hunter2"})
+    made.put("env", {"key": SecretText("hunter2")})
     made.put("with-dash", {"text": "dash"})
     return made
 
@@ -50,7 +50,8 @@ def test_log_masks_secrets():
     """The value of a secret appears in the text form only."""
     template = Template("key={{#env.key#}} q={{#sys.query#}} x={{#env.gone#}}")
     assert template.text(pool()).startswith("key=hunter2")
-    assert template.log(pool(), {("env", "key")}) == "key=************ q=hi x=env.gone"
+    assert template.log(pool()) == template.masked(pool()) == "key=************ q=hi x=env.gone"
+    assert "hunter2" not in repr(pool().get(("env", "key")))
 
 
 def test_parts_keep_text_and_selectors_in_order():
