@@ -55,4 +55,20 @@ class DemoFailedError(UnavailableError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the demonstration failed at {self.step}: {self.reason}"
+        return f"{self.step} failed: {self.reason}"
+
+
+class StartFailedError(UnavailableError):
+    """Greenroom did not come up; the operator finds the whole story in Ray's logs, which the text names."""
+
+    code = "start_failed"
+
+    def __init__(self, step: str, reason: str, logs: str) -> None:
+        super().__init__(step, reason, logs)
+        self.step = step
+        self.reason = reason
+        self.logs = logs
+        """The folder of Ray's log files."""
+
+    def __str__(self) -> str:
+        return f"{self.step} failed: {self.reason}\nRay's logs are in {self.logs}"

@@ -17,13 +17,14 @@ from types import FrameType
 
 import httpx2
 import ray
+import ray.exceptions
 from rich.console import Console
 
 import serve_app
 from actors.client import Greenroom
 from actors.settings import Settings
 from cli.demo_run import run_demo
-from cli.errors import DemoFailedError
+from cli.errors import DemoFailedError, StartFailedError
 from cli.installation import read_settings
 from cli.main import end_with
 from cli.sample_app import Sample, ensure_sample, open_sample_form
@@ -32,6 +33,7 @@ from hitl.surface import Surface
 from store.migrate import migrate
 
 NAMESPACE = "greenroom"
+LOGS = "/tmp/ray/session_latest/logs"
 READY_TIMEOUT_S = 120.0
 READY_INTERVAL_S = 0.2
 
@@ -64,18 +66,30 @@ def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> 
     console.print("starting Ray (about ten seconds) …")
     with local_ray() as dashboard_address:
         console.print("starting the actors, the models and the HTTP ingress …")
-        serve_app.deploy(settings)
+        with start_step("starting the actors, the models and the ingress"):
+            serve_app.deploy(settings)
         wait_until_ready(address)
         console.print(f"ready after {time.monotonic() - began:.1f} s")
         sample = asyncio.run(ensure_sample(settings))
         if is_demo:
-            run_demo(address, sample, console)
+            with start_step("the demonstration"):
+                run_demo(address, sample, console)
             console.print(f"everything took {time.monotonic() - began:.1f} s; stopping what was started")
             return
         if not sample.form_id:
-            sample = open_sample_form(settings, sample, address)
+            sample = try_sample_form(settings, sample, address, console)
         console.print(welcome(settings, sample, address, dashboard_address), markup=False)
         threading.Event().wait()
+
+
+def try_sample_form(settings: Settings, sample: Sample, address: str, console: Console) -> Sample:
+    """Return the sample with a waiting form, or as it is with the reason on the screen: serving goes on without."""
+    try:
+        with start_step("opening the sample form"):
+            return open_sample_form(settings, sample, address)
+    except (DemoFailedError, StartFailedError) as error:
+        console.print(f"no sample form: {error}", markup=False)
+        return sample
 
 
 @contextmanager
@@ -99,6 +113,20 @@ def local_ray() -> Iterator[str]:
         ray.shutdown()
 
 
+@contextmanager
+def start_step(step: str) -> Iterator[None]:
+    """Turn what Ray, Serve and the HTTP client raise into one sentence.
+
+    Raises:
+        StartFailedError: the last line of what they say; a remote traceback stays in Ray's logs.
+    """
+    try:
+        yield
+    except (ray.exceptions.RayError, httpx2.HTTPError, RuntimeError, TimeoutError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise StartFailedError(step, lines[-1].strip() if lines else type(error).__name__, LOGS) from error
+
+
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
     """End as Ctrl-C does."""
     raise KeyboardInterrupt
@@ -108,7 +136,7 @@ def wait_until_ready(address: str) -> None:
     """Return when ``/health/ready`` says so.
 
     Raises:
-        DemoFailedError: it does not within two minutes.
+        StartFailedError: it does not within two minutes.
     """
     deadline = time.monotonic() + READY_TIMEOUT_S
     answer = "no answer"
@@ -122,17 +150,20 @@ def wait_until_ready(address: str) -> None:
         except httpx2.TransportError as error:
             answer = str(error)
         pause.wait(READY_INTERVAL_S)
-    raise DemoFailedError("waiting for the server", answer)
+    raise StartFailedError("waiting for the server", answer, LOGS)
 
 
 def welcome(settings: Settings, sample: Sample, address: str, dashboard_address: str) -> str:
     """Return what a person needs who has just started Greenroom."""
-    disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
     lines = [
         "",
         f"Service API     {address}/v1",
         f"API key         {sample.api_key}  (sample app {sample.app_id})",
-        f"a waiting form  {settings.public_url}/form/{disposition.form_token}",
+    ]
+    if sample.form_id:
+        disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
+        lines.append(f"a waiting form  {settings.public_url}/form/{disposition.form_token}")
+    lines += [
         f"Ray dashboard   {dashboard_address}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",
         f"data            {settings.data_dir}",
         "",

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import psutil
 import yaml
+
 from local_cluster import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent

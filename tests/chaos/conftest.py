@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from served import Served, served
 
 HERE = Path(__file__).parent
