@@ -134,7 +134,7 @@ def deploy(settings: Settings) -> None:
 
 def ingress(settings: Settings) -> Application:
     """Return the ingress over ``settings``, unbound to any cluster."""
-    return Ingress.bind(settings.plain)
+    return Ingress.bind(settings.plain)  # pyrefly: ignore[missing-attribute]
 
 
 app = ingress(Settings())

@@ -44,36 +44,35 @@ class RunWaker:
     async def _resume(self, run_id: str) -> None:
         try:
             while True:
-                if await self._try(run_id):
+                try:
+                    await self._go_on(run_id)
                     return
+                except UnavailableError as error:
+                    _log.warning("a run cannot be resumed yet", run_id=run_id, reason=str(error))
                 await asyncio.sleep(RETRY_S)
+        except GreenroomError as error:
+            _log.error("a run cannot be resumed", run_id=run_id, reason=str(error))
         except Exception:  # boundary: HITL loop  # noqa: BLE001
             _log.exception("a run could not be resumed", run_id=run_id)
         finally:
             self._actors.pop(run_id, None)
             del self._resuming[run_id]
 
-    async def _try(self, run_id: str) -> bool:
-        """Resume a run and wait until its segment is over; False to try again later."""
+    async def _go_on(self, run_id: str) -> None:
+        """Resume a run and wait until its segment is over, or somebody else is found to execute it."""
         refused = ""
         while True:
+            lease = await self._leases.take(refused)
+            self._actors[run_id] = lease.actor_name
             try:
-                lease = await self._leases.take(refused)
-                self._actors[run_id] = lease.actor_name
                 await ask(lease.actor_name, "resume", run_id, lease.lease_id, call_name=run_id, patience_s=0.0)
-                return True
+                return
             except (BusyError, ActorAwayError):
                 # Busy: the lease was taken back. Away: if it died with the run, the supervisor recovers it, and the
                 # next actor says that the run is elsewhere; if it died before, the next one resumes it.
                 refused = lease.lease_id
             except RunElsewhereError as error:
                 tell(error.actor, "wake", run_id)
-                return True
+                return
             except FencedError:
-                return True
-            except UnavailableError as error:
-                _log.warning("a run cannot be resumed yet", run_id=run_id, reason=str(error))
-                return False
-            except GreenroomError as error:
-                _log.error("a run cannot be resumed", run_id=run_id, reason=str(error))
-                return True
+                return

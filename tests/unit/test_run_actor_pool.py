@@ -35,7 +35,7 @@ def test_requests_are_served_in_order_when_actors_become_free():
     """Ten starts on a pool of two: two at a time, first come first served."""
     made = pool(size=2)
     tickets = [made.ask(LeaseRequest("h"), 0.0) for _ in range(10)]
-    served = [grant for grant in made.grants(0.0)]
+    served = list(made.grants(0.0))
     order = []
     while served:
         grant = served.pop(0)

@@ -204,7 +204,7 @@ async def test_run_fails_with_the_reason_when_the_engine_breaks():
 
 
 class AwayJournal(MemoryJournal):
-    """A journal that is away for the first ``failures`` appends; with ``stores`` each of them is stored all the same."""
+    """A journal that is away for the first ``failures`` appends; with ``stores`` they are stored all the same."""
 
     failures = 0
     stores = False
