@@ -4,10 +4,15 @@ Ray is shut down without ``serve.shutdown``, whose controller waits half a minut
 outlive this process is durable before anyone hears of it, so its end may be as sudden as a crash.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # Reading Ray takes seconds. Ctrl-C meanwhile just ends the process, without a traceback through its modules.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import asyncio
 import logging
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -23,14 +28,17 @@ from rich.console import Console
 import serve_app
 from actors.client import Greenroom
 from actors.settings import Settings
+from actors.wiring import catalog_of
 from cli.demo_run import run_demo
 from cli.errors import DemoFailedError, StartFailedError
-from cli.installation import read_settings
+from cli.installation import local_address, read_settings
 from cli.main import end_with
+from cli.migrate_command import apply_migrations
 from cli.sample_app import Sample, ensure_sample, open_sample_form
+from cli.start_checks import data_folder_lock, prepare_data_folder
 from graph.errors import GreenroomError
 from hitl.surface import Surface
-from store.migrate import migrate
+from models.errors import InvalidCatalogError
 
 NAMESPACE = "greenroom"
 LOGS = "/tmp/ray/session_latest/logs"
@@ -44,9 +52,13 @@ def main() -> None:
     is_demo = "--demo" in sys.argv[1:]
     exit_code = 0
     settings = None
+    catch_signals()
     try:
         settings = read_settings()
-        serve_until_stopped(settings, console, is_demo)
+        check_models(settings)
+        prepare_data_folder(settings)
+        with data_folder_lock(settings):
+            serve_until_stopped(settings, console, is_demo)
     except KeyboardInterrupt:
         console.print("stopped")
     except GreenroomError as error:
@@ -60,9 +72,8 @@ def main() -> None:
 def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> None:
     """Bring everything up; then run the demonstration, or tell where things are and wait for Ctrl-C."""
     began = time.monotonic()
-    address = f"http://127.0.0.1:{settings.http_port}"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    migrate(settings.database_url_to_open())
+    address = local_address(settings)
+    apply_migrations(settings)
     console.print("starting Ray (about ten seconds) …")
     with local_ray() as dashboard_address:
         console.print("starting the actors, the models and the HTTP ingress …")
@@ -105,8 +116,7 @@ def local_ray() -> Iterator[str]:
         log_to_driver=False,
         logging_level="ERROR",
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    catch_signals()
     try:
         yield f"http://{context.dashboard_url}"
     finally:
@@ -127,9 +137,30 @@ def start_step(step: str) -> Iterator[None]:
         raise StartFailedError(step, lines[-1].strip() if lines else type(error).__name__, LOGS) from error
 
 
+def catch_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this process in order; Ray, when it starts, puts its own handlers there."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does."""
+    """Begin the end, once: whoever presses Ctrl-C again must not break off the stopping of what was started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def check_models(settings: Settings) -> None:
+    """Return when the models file, or the models inline, can be used.
+
+    Raises:
+        InvalidCatalogError: they have faults.
+    """
+    try:
+        catalog_of(settings)
+    except (ValueError, RecursionError) as error:
+        # What the YAML reader itself trips over: endless nesting, numbers of thousands of digits.
+        raise InvalidCatalogError(str(settings.models_file), ("is neither YAML nor JSON",)) from error
 
 
 def wait_until_ready(address: str) -> None:

@@ -60,7 +60,7 @@ def load_state(plan: Plan, data: bytes) -> RunState:
         _load_scope(state, row)
     if state.status != "new":
         state.put_environment()
-    state.ready = {(path, node): None for path, node in dumped["ready"]}
+    state.ready = dict.fromkeys((path, node) for path, node in dumped["ready"])
     state.executions = {row[0]: Execution(*row) for row in dumped["executions"]}
     shown = set(dumped["shown"])
     for opened in decode_facts(dumped["forms"].encode()):

@@ -149,7 +149,7 @@ class Served:
         path.write_text(yaml.safe_dump(document))
         command = [sys.executable, "-P", "-m", "cli.main", "import", str(path)]
         done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.split("API key, shown only now:")[1].strip()
+        return done.stdout.split("API key, shown only now:")[1].split()[0]
 
     def client(self, key: str) -> httpx2.Client:
         """Return an HTTP client of the service API."""

@@ -232,7 +232,7 @@ async def test_answer_that_does_not_fit_is_shown_again() -> None:
     assert "Invalid value for select input &#39;tone&#39;" in bad.text
     assert "<title>Not sent: Review</title>" in bad.text
     assert re.search(r'id="field-2"[^>]* aria-invalid="true" aria-describedby="field-2-fault"', bad.text)
-    assert (bad.text.count(" aria-invalid="), bad.text.count("field-2-fault\"")) == (1, 2)
+    assert (bad.text.count(" aria-invalid="), bad.text.count('field-2-fault"')) == (1, 2)
     assert "my &#34;text&#34; &lt;/textarea&gt;" in bad.text
     assert "<script" not in bad.text
     assert good.status_code == 200
