@@ -1,7 +1,7 @@
 """Composition root: settings -> ports -> actors -> surfaces -> the Serve applications.
 
-``app`` is the HTTP ingress, for ``serve run serve_app:app`` and ``serve deploy``; ``model`` builds the application of one
-model for a deploy file; ``deploy`` starts everything from a driver (``greenroom up``). Ray must be started with
+``app`` is the HTTP ingress, for ``serve run serve_app:app`` and ``serve deploy``; ``model`` builds the application of
+one model for a deploy file; ``deploy`` starts everything from a driver (``greenroom up``). Ray must be started with
 ``RAY_SERVE_ENABLE_HA_PROXY=1`` and ``RAY_SERVE_THROUGHPUT_OPTIMIZED=1`` for the speed that the documents name.
 """
 
@@ -109,7 +109,7 @@ def model(args: dict[str, Any]) -> Application:
     """Build the Serve application of one model target, for ``import_path: serve_app:model`` in a deploy file.
 
     Args:
-        args: ``application``: its name, as ``greenroom doctor`` lists them.
+        args: ``application``: its name: ``model-`` and the target's name in the models file.
 
     Raises:
         UnknownModelApplicationError: the catalog has no such target.
@@ -142,7 +142,7 @@ def deploy(settings: Settings) -> None:
 
 def ingress(settings: Settings) -> Application:
     """Return the ingress over ``settings``, unbound to any cluster."""
-    return Ingress.bind(settings.plain)
+    return Ingress.bind(settings.plain)  # pyrefly: ignore[missing-attribute]
 
 
 app = ingress(Settings())

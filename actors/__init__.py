@@ -9,6 +9,7 @@
     client          Greenroom from Python             loop_thread: how
     start_actors    brings the named actors up        code_version: which code they run
     calls           names of actors, calls to them    messages, errors: what crosses between processes
+    background      tasks that outlive a call
     settings, secrets, wiring                         what each process is made of
 
 Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that

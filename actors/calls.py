@@ -4,7 +4,7 @@ Every method that is asked here may be called twice, because a call that failed 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
 import ray
@@ -88,7 +88,7 @@ def tell(actor: str, method: str, *args: Any) -> None:
         pass
 
 
-async def stream(actor: str, method: str, *args: Any, call_name: str = "") -> AsyncIterator[Any]:
+async def stream(actor: str, method: str, *args: Any, call_name: str = "") -> AsyncGenerator[Any]:
     """Yield the items of a streaming method; closing this iterator cancels the call, not what it watches.
 
     Raises:

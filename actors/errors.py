@@ -4,7 +4,7 @@ from graph.errors import DefectError, RefusedError, UnavailableError
 
 
 class BusyError(UnavailableError):
-    """The run actor executes another run; the caller asks the supervisor for another lease."""
+    """The run actor executes another run, or honours this lease no more; the caller asks for another lease."""
 
     code = "run_actor_busy"
     retry_after_s = 0.0
@@ -12,10 +12,10 @@ class BusyError(UnavailableError):
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id)
         self.run_id = run_id
-        """The run that it executes."""
+        """The run that it executes, "" for none."""
 
     def __str__(self) -> str:
-        return f"the run actor executes run {self.run_id}"
+        return f"the run actor executes run {self.run_id}" if self.run_id else "the lease of the run actor is over"
 
 
 class QueueFullError(UnavailableError):

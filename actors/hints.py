@@ -2,6 +2,7 @@
 
 import asyncio
 
+from actors.background import Background
 from actors.calls import EVENT_HUB, ask
 from actors.errors import ActorAwayError
 from actors.messages import HintBatch
@@ -17,12 +18,13 @@ class HintSubscription:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._next = 0
+        self._background = Background()
         self._poller: asyncio.Task[None] | None = None
 
     async def wait(self, run_id: str, number: int) -> None:
         """Return when run ``run_id`` may have facts after ``number``, at the latest after a second."""
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.get_running_loop().create_task(self._poll())
+            self._poller = self._background.start(self._poll(), "poll the event hub")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, set()).add(waiter)
         try:
@@ -37,8 +39,7 @@ class HintSubscription:
 
     async def close(self) -> None:
         """End the subscription."""
-        if self._poller is not None:
-            self._poller.cancel()
+        await self._background.close()
 
     async def _poll(self) -> None:
         while True:

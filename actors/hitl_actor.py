@@ -13,6 +13,7 @@ import ray
 import structlog
 import uuid_utils
 
+from actors.background import Background
 from actors.calls import HITL_ACTOR, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
@@ -55,13 +56,13 @@ class HitlActor:
         self._settings = settings = Settings.from_plain(plain_settings)
         self._clock = WallClock()
         self._ports = Ports(settings)
-        self._leases = LeaseHolder(HITL_ACTOR, settings.lease_ttl_s, continues=True)
+        self._leases = LeaseHolder(HITL_ACTOR, settings.lease_ttl_s, settings.queue_limit, continues=True)
         self._waker = RunWaker(self._leases)
         self._deadlines = Deadlines(self._due, self._expire, self._clock)
         self._key: TokenKey | None = None
-        self._work: set[asyncio.Task[Any]] = set()
-        self._spawn(self._insist("deadlines", self._deadlines.run))
-        self._spawn(self._insist("reconciler", self._reconcile))
+        self._background = Background()
+        self._background.start(self._insist("deadlines", self._deadlines.run))
+        self._background.start(self._insist("reconciler", self._reconcile))
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of a node execution, with its recipients and the hashes of their tokens.
@@ -253,13 +254,7 @@ class HitlActor:
 
     async def _whole(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Await ``work`` so that a cancelled caller cannot tear commit and wake-up apart."""
-        return await asyncio.shield(self._spawn(work))
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return task
+        return await asyncio.shield(self._background.start(work))
 
 
 def _new_id() -> str:

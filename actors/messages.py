@@ -95,7 +95,7 @@ class TailBatch:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A hint that ``actor_name`` is free for the holder. The run actor alone decides whether it is."""
+    """A hint that ``actor_name`` is the holder's, for run after run. The run actor alone decides whether it is free."""
 
     lease_id: str
     actor_name: str
@@ -105,26 +105,25 @@ class Lease:
 class LeaseRequest:
     """Asks for a lease.
 
-    ``in_advance``: to hold, not to use at once; such a lease may be taken back. ``used``: the lease in advance that
-    the holder has just used. ``refused``: the lease whose actor was busy or gone; its holder is served first.
-    ``continues``: for a run that exists, to resume or recover it; served before new starts, never refused for the
-    length of the queue.
+    ``in_advance``: to hold, not to use at once. ``continues``: for a run that exists, to resume or recover it; served
+    before new starts, never refused for the length of the queue.
     """
 
     holder: str
     in_advance: bool = False
-    used: str = ""
-    refused: str = ""
     continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A run actor is free again. ``runs_served``: segments it has executed in its life."""
+    """What a run actor says at the end of a run, if there is something to say.
+
+    ``lease_id``: the recalled lease under which it executed the run: it is free; "" when its holder goes on.
+    ``runs_served``: segments it has executed in its life.
+    """
 
     actor_name: str
     lease_id: str
-    run_id: str
     runs_served: int
 
 

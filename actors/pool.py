@@ -1,17 +1,17 @@
 """Which run actors there are and who may use them. Plain bookkeeping: it decides, its owner acts.
 
-A slot is in one of four states::
+A slot is in one of three states::
 
-    free      nobody uses it
-    advance   leased to be held, not used yet; may be taken back when somebody waits
-    leased    leased to be used at once
-    busy      believed to execute a run; a release or a ping that finds it idle frees it
+    free    nobody may use it
+    held    leased: its holder starts run after run on it, without asking, until it gives it back or is recalled
+    busy    executes something that nobody here holds a lease for; a release or an idle ping frees it
 
 Leases are hints. The run actor itself refuses a second run, so a wrong belief here costs a detour, never a run.
-Waiting requests are served in this order: runs that go on, refused before, first come first served, in advance.
+Waiting requests are served in this order: runs that go on, first come first served, in advance.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,22 +19,17 @@ from typing import Literal
 from actors.errors import QueueFullError
 from actors.messages import Lease, LeaseRequest
 
-GRACE_S = 2.0
-"""How long a slot is believed to be busy while its run call may still be on its way."""
 SPARE_FROM = 0.8
 """Share of its runs after which an actor's successor is brought up."""
-USE_WITHIN_S = 5.0
-"""How long a lease that is to be used at once is kept for an asker that may have died."""
 
-SlotState = Literal["free", "advance", "leased", "busy"]
+SlotState = Literal["free", "held", "busy"]
 
 
 @dataclass(slots=True)
 class Slot:
-    """One run actor. ``until``: when its state stops being believed; ``order`` rises with each lease.
+    """One run actor. ``until``: when its lease runs out; ``order`` rises with each lease.
 
-    ``was_released``: a run ended there after its present lease was granted, so that the lease, if it is refused,
-    can be given to somebody at once.
+    ``is_recalled``: its lease is being taken back, or was and its last run is awaited.
     """
 
     actor_name: str
@@ -44,7 +39,7 @@ class Slot:
     holder: str = ""
     until: float = 0.0
     order: int = 0
-    was_released: bool = False
+    is_recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +93,17 @@ class Pool:
         """Drop an actor that died or is to be replaced."""
         self._slots.pop(actor_name, None)
 
-    def ask(self, request: LeaseRequest, now: float) -> int:
+    def ask(self, request: LeaseRequest) -> int:
         """Let ``request`` wait; return its ticket. ``grants`` tells when it is served.
 
         Raises:
             QueueFullError: as many starts wait as may, and no actor can be had at once.
         """
-        self._note_used(request.used, now)
-        self._note_refused(request.refused, now)
-        is_counted = not (request.in_advance or request.continues or request.refused)
         waiting_count = self.waiting_count
-        if is_counted and waiting_count >= self._queue_limit and not self._can_serve(waiting_count):
-            raise QueueFullError(waiting_count)
+        if not (request.in_advance or request.continues) and waiting_count >= self._queue_limit:
+            free_count = sum(slot.state == "free" for slot in self._slots.values())
+            if waiting_count >= free_count + len(self._recallable(request)):
+                raise QueueFullError(waiting_count)
         ticket = next(self._tickets)
         self._waiting[ticket] = request
         return ticket
@@ -118,35 +112,70 @@ class Pool:
         """Forget a request whose asker has gone."""
         self._waiting.pop(ticket, None)
 
-    def give_back(self, lease_id: str) -> None:
-        """Free the slot of a lease that never reached its asker."""
-        slot = self._slot_of(lease_id)
-        if slot is not None and slot.state in ("advance", "leased"):
-            slot.state = "free"
-
     def grants(self, now: float) -> list[Grant]:
         """Return the leases that can be given now, in order of who goes first."""
         granted: list[Grant] = []
         for ticket, request in sorted(self._waiting.items(), key=_turn):
-            slot = self._slot_for(request)
+            slot = next((slot for slot in self._slots.values() if slot.state == "free"), None)
             if slot is None:
+                break
+            if request.in_advance and self._is_holding(request.holder):
                 continue
             del self._waiting[ticket]
             granted.append(Grant(ticket, self._lease(slot, request, now)))
         return granted
 
-    def renew(self, lease_id: str, now: float) -> bool:
-        """Prolong a lease in advance; False when it is not the holder's any more."""
+    def recalls(self) -> list[Lease]:
+        """Return the leases to take back for those who wait, the longest held first; ``recalled`` tells the result.
+
+        Nobody's lease is recalled for its own holder, nor for a lease in advance.
+        """
+        wanting = [request for _, request in sorted(self._waiting.items(), key=_turn) if not request.in_advance]
+        under_way = sum(slot.is_recalled for slot in self._slots.values())
+        recalled = []
+        for request in wanting[under_way:]:
+            slot = min(self._recallable(request), key=lambda slot: slot.order, default=None)
+            if slot is not None:
+                slot.is_recalled = True
+                recalled.append(Lease(slot.lease_id, slot.actor_name))
+        return recalled
+
+    def give_up(self, lease_id: str) -> Lease | None:
+        """Return the lease to recall because its holder does not know what its actor does; None if it is not held."""
         slot = self._slot_of(lease_id)
-        if slot is None or slot.state != "advance":
-            return False
-        slot.until = now + self._lease_ttl_s
-        return True
+        if slot is None or slot.is_recalled:
+            return None
+        slot.is_recalled = True
+        return Lease(slot.lease_id, slot.actor_name)
+
+    def recalled(self, lease_id: str, is_idle: bool, now: float) -> None:
+        """Note that an actor does not honour a lease any more; unless it is idle, it will tell of its release."""
+        slot = self._slot_of(lease_id)
+        if slot is not None and slot.is_recalled:
+            slot.state, slot.until, slot.is_recalled = ("free" if is_idle else "busy"), now, not is_idle
+
+    def give_back(self, lease_id: str) -> None:
+        """Free the slot of a lease that its holder does not need any more."""
+        slot = self._slot_of(lease_id)
+        if slot is not None:
+            # Also when the lease had run out meanwhile: nobody has been given a newer one.
+            slot.state, slot.is_recalled = "free", False
+
+    def renew(self, lease_ids: list[str], now: float) -> list[str]:
+        """Prolong leases; return those that are still their holder's."""
+        renewed = []
+        for lease_id in lease_ids:
+            slot = self._slot_of(lease_id)
+            if slot is not None and slot.state == "held":
+                slot.until = now + self._lease_ttl_s
+                renewed.append(lease_id)
+        return renewed
 
     def release(self, actor_name: str, lease_id: str, runs_served: int) -> bool:
-        """Note that a run ended on an actor; return whether that actor is to be replaced.
+        """Note what an actor says at the end of a run; return whether it is to be replaced.
 
-        The caller then removes it and puts a new one in its place.
+        ``lease_id``: the recalled lease under which it had executed the run, "" when its holder goes on. The caller
+        removes an actor that is to be replaced and puts a new one in its place.
         """
         slot = self._slots.get(actor_name)
         if slot is None:
@@ -154,16 +183,9 @@ class Pool:
         slot.runs_served = runs_served
         if runs_served >= self._runs_per_actor:
             return True
-        if slot.lease_id == lease_id or slot.state == "busy":
-            slot.state = "free"
-        else:
-            # The run was begun on a lease that had been taken back; the present holder is about to come or be refused.
-            slot.was_released = True
+        if lease_id and slot.lease_id == lease_id:
+            slot.state, slot.is_recalled = "free", False
         return False
-
-    def is_nearly_served(self, runs_served: int) -> bool:
-        """Whether an actor will soon be replaced, so that its successor should be brought up now."""
-        return runs_served >= self._runs_per_actor * SPARE_FROM
 
     def note_ping(self, actor_name: str, run_id: str, runs_served: int, now: float) -> None:
         """Correct the belief about an actor by what it said of itself."""
@@ -171,56 +193,43 @@ class Pool:
         if slot is None:
             return
         slot.runs_served = runs_served
+        if slot.state == "held" and slot.until > now:
+            return
         if run_id:
             slot.state, slot.until = "busy", now
-        elif slot.state != "free" and slot.until <= now:
-            slot.state = "free"
-
-    def _open_count(self) -> int:
-        return sum(slot.state in ("free", "advance") for slot in self._slots.values())
-
-    def _can_serve(self, waiting_count: int) -> bool:
-        return self._open_count() > waiting_count
-
-    def _slot_for(self, request: LeaseRequest) -> Slot | None:
-        free = [slot for slot in self._slots.values() if slot.state == "free"]
-        if request.in_advance:
-            is_holding = any(slot.state == "advance" and slot.holder == request.holder for slot in self._slots.values())
-            return free[0] if free and not is_holding else None
-        held = [slot for slot in self._slots.values() if slot.state == "advance"]
-        return free[0] if free else min(held, key=lambda slot: slot.order, default=None)
+        else:
+            slot.state, slot.is_recalled = "free", False
 
     def _lease(self, slot: Slot, request: LeaseRequest, now: float) -> Lease:
-        slot.state = "advance" if request.in_advance else "leased"
+        slot.state = "held"
         slot.lease_id = self._new_lease_id()
         slot.holder = request.holder
-        slot.until = now + (self._lease_ttl_s if request.in_advance else USE_WITHIN_S)
+        slot.until = now + self._lease_ttl_s
         slot.order = next(self._orders)
-        slot.was_released = False
+        slot.is_recalled = False
         return Lease(slot.lease_id, slot.actor_name)
 
-    def _note_used(self, lease_id: str, now: float) -> None:
-        slot = self._slot_of(lease_id)
-        if slot is not None and slot.state == "advance":
-            slot.state, slot.until = "busy", now + GRACE_S
+    def _is_holding(self, holder: str) -> bool:
+        return any(slot.state == "held" and slot.holder == holder for slot in self._slots.values())
 
-    def _note_refused(self, lease_id: str, now: float) -> None:
-        slot = self._slot_of(lease_id)
-        if slot is None or slot.state == "free":
-            return
-        if slot.was_released:
-            slot.state = "free"
-        else:
-            slot.state, slot.until = "busy", now + GRACE_S
+    def _recallable(self, request: LeaseRequest) -> list[Slot]:
+        return [
+            slot
+            for slot in self._slots.values()
+            if slot.state == "held" and not slot.is_recalled and slot.holder != request.holder
+        ]
 
     def _slot_of(self, lease_id: str) -> Slot | None:
         return next((slot for slot in self._slots.values() if lease_id and slot.lease_id == lease_id), None)
 
 
+def spare_mark(runs_per_actor: int) -> int:
+    """Return after how many runs an actor will soon be replaced, so that its successor is to be brought up."""
+    return math.ceil(runs_per_actor * SPARE_FROM)
+
+
 def _turn(waiting: tuple[int, LeaseRequest]) -> tuple[int, int]:
     ticket, request = waiting
-    if request.continues:
+    if request.continues and not request.in_advance:
         return 0, ticket
-    if request.refused:
-        return 1, ticket
-    return (3 if request.in_advance else 2), ticket
+    return (2 if request.in_advance else 1), ticket

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import structlog
 from ray.exceptions import RayTaskError
 
+from actors.background import Background
 from actors.calls import HITL_ACTOR, ask, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
 from actors.messages import Lease
@@ -25,10 +27,10 @@ RETRY_AFTER_DEATH_S = 0.02
 
 
 class RecoveryLeases(Protocol):
-    """Gives leases for runs that exist already."""
+    """Lends leases for runs that exist already."""
 
-    async def take(self, refused: str = "", *, continues: bool = False) -> Lease:
-        """Return a lease to use at once."""
+    def lease(self, *, continues: bool = False) -> AbstractAsyncContextManager[Lease]:
+        """Lend a lease until the block is left."""
         ...
 
 
@@ -50,12 +52,9 @@ class Recovery:
         self._leases = leases
         self._is_alive = is_alive
         self._max_recoveries = max_recoveries
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._background = Background()
+        self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
-
-    def note_end(self, run_id: str) -> None:
-        """Note that a run left its actor alive: its recoveries so far do not count any more."""
-        self._counts.pop(run_id, None)
 
     async def recover_actor(self, dead_actor: str) -> None:
         """Begin to recover every run of a dead actor; repeats while the store is away."""
@@ -80,7 +79,8 @@ class Recovery:
 
     def _begin(self, run_id: str) -> None:
         if run_id not in self._under_way:
-            self._under_way[run_id] = asyncio.get_running_loop().create_task(self._recover(run_id))
+            self._under_way.add(run_id)
+            self._background.start(self._recover(run_id), run_id)
 
     async def _recover(self, run_id: str) -> None:
         try:
@@ -91,7 +91,7 @@ class Recovery:
                     return
                 await asyncio.sleep(wait_s)
         finally:
-            del self._under_way[run_id]
+            self._under_way.discard(run_id)
 
     async def _try(self, run_id: str) -> float | None:
         """Try once; return None when there is nothing left to do here, else when to look again in seconds."""
@@ -123,17 +123,16 @@ class Recovery:
 
     async def _execute(self, record: RunRecord) -> None:
         """Have the run executed by another actor; returns when its segment is over."""
-        run_id, refused = record.run_id, ""
+        run_id, dead = record.run_id, record.actor
         while True:
-            lease = await self._leases.take(refused, continues=True)
-            self._counts[run_id] += 1
             try:
-                await ask(
-                    lease.actor_name, "recover", run_id, lease.lease_id, record.actor, call_name=run_id, patience_s=0.0
-                )
+                async with self._leases.lease(continues=True) as lease:
+                    self._counts[run_id] += 1
+                    await ask(
+                        lease.actor_name, "recover", run_id, lease.lease_id, dead, call_name=run_id, patience_s=0.0
+                    )
             except BusyError:
                 self._counts[run_id] -= 1
-                refused = lease.lease_id
                 continue
             self._counts.pop(run_id, None)
             return

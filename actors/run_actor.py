@@ -8,16 +8,19 @@ from typing import Any
 import ray
 import structlog
 
+from actors.background import Background
 from actors.calls import EVENT_HUB, HITL_ACTOR, SUPERVISOR, WAITS, on_loop, options, tell
 from actors.code_version import code_version
 from actors.errors import BusyError
 from actors.messages import ActorState, Cursor, Hint, Release, RunOrder, RunOutcome, TailBatch
+from actors.pool import spare_mark
 from actors.run_segment import RunSegment
 from actors.settings import Settings
 from actors.wiring import Ports
 
 _log = structlog.get_logger()
 
+KEPT_RECALLS = 1000
 STUCK_EXIT_CODE = 70
 """Exit code of a process that leaves a run because the store was away too long."""
 
@@ -39,11 +42,15 @@ class RunActor:
         self._settings = Settings.from_plain(plain_settings)
         self._name = name
         self._home = asyncio.get_running_loop()
+        self._background = Background()
         self._ports: Ports | None = None
         self._segment: RunSegment | None = None
         self._last: RunSegment | None = None
         self._task: asyncio.Task[RunOutcome] | None = None
         self._runs_served = 0
+        limit = self._settings.runs_per_actor
+        self._served_marks = {spare_mark(limit), limit}
+        self._recalled: dict[str, None] = {}
 
     async def run(self, order: RunOrder, lease_id: str) -> RunOutcome:
         """Execute a new run to its end or first pause.
@@ -52,7 +59,7 @@ class RunActor:
         outcome is durable. A crash in between leaves the run to the supervisor, or nothing if it had not begun.
 
         Raises:
-            BusyError: another run executes here.
+            BusyError: another run executes here, or the lease was recalled.
             RunElsewhereError: this run executes in another actor.
             FencedError: another actor took the run over.
             UnavailableError: the store is away.
@@ -108,6 +115,16 @@ class RunActor:
         if self._segment is not None and self._segment.run_id == run_id:
             self._segment.wake()
 
+    async def recall(self, lease_id: str) -> bool:
+        """Honour a lease no more; False if a run executes under it: its end will be told to the supervisor.
+
+        May be called twice.
+        """
+        self._recalled[lease_id] = None
+        if len(self._recalled) > KEPT_RECALLS:
+            del self._recalled[next(iter(self._recalled))]
+        return self._segment is None
+
     async def ping(self) -> ActorState:
         """Return what executes here; a process that does not answer in time is taken for dead."""
         run_id = self._segment.run_id if self._segment else ""
@@ -132,14 +149,14 @@ class RunActor:
             if self._segment.run_id != run_id:
                 raise BusyError(self._segment.run_id)
             return self._task
+        if lease_id in self._recalled or self._runs_served >= self._settings.runs_per_actor:
+            raise BusyError("")
         if self._ports is None:
             self._ports = Ports(self._settings)
         surroundings = self._ports.surroundings
         segment = RunSegment(run_id, lease_id, self._name, surroundings, self._hint)
         self._segment, self._last = segment, None
-        self._task = self._home.create_task(self._execute(segment, work(segment)), name=run_id)
-        # A failure that no caller waits for any more has been dealt with in _execute.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._task = self._background.start(self._execute(segment, work(segment)), run_id)
         return self._task
 
     async def _execute(self, segment: RunSegment, work: Coroutine[Any, Any, RunOutcome]) -> RunOutcome:
@@ -155,7 +172,14 @@ class RunActor:
             self._runs_served += 1
             self._segment, self._task, self._last = None, None, segment
             segment.tail.close()
-            tell(SUPERVISOR, "release", Release(self._name, segment.lease_id, segment.run_id, self._runs_served))
+            self._say_release(segment.lease_id)
+
+    def _say_release(self, lease_id: str) -> None:
+        """Tell the supervisor of the end of a run, if it waits for that or this actor has (nearly) served."""
+        is_recalled = lease_id in self._recalled
+        if is_recalled or self._runs_served in self._served_marks:
+            free_lease_id = lease_id if is_recalled else ""
+            tell(SUPERVISOR, "release", Release(self._name, free_lease_id, self._runs_served))
 
     async def _segment_of(self, run_id: str) -> RunSegment | None:
         for segment in (self._segment, self._last):

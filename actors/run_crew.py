@@ -3,14 +3,14 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import ray
 import structlog
 from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.util import list_named_actors
 
+from actors.background import Background
 from actors.calls import NAMESPACE, RUN_ACTOR_PREFIX, ask, find
 from actors.code_version import code_version
 from actors.errors import ActorAwayError
@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 
 MISSES = 3
 """Pings in a row without an answer that end an actor."""
+LAST_WORDS_S = 0.5
+"""How long an actor that has served its runs lives on."""
 START_TIMEOUT_S = 60.0
 """How long a new process may take to answer its first ping."""
 
@@ -47,11 +49,11 @@ class RunCrew:
         self._on_death = on_death
         self._starting: set[str] = set()
         self._retiring: set[str] = set()
-        """Actors of older code that finish what they execute."""
+        """Actors that are not leased any more and finish what they execute."""
         self._spare = ""
         """An actor that is up and waits to replace the next one that has served its runs; "" for none."""
         self._misses: dict[str, int] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     def is_known(self, actor_name: str) -> bool:
         """Whether an actor is alive as far as is known; its runs are its own business."""
@@ -76,12 +78,19 @@ class RunCrew:
     def replace(self, actor_name: str) -> None:
         """End an actor that has served its runs and put another in its place: the spare, else a new process."""
         self._pool.remove(actor_name)
-        self._end(actor_name)
+        self._retiring.add(actor_name)
+        self._background.start(self._retire(actor_name))
         spare, self._spare = self._spare, ""
         if spare:
             self._pool.add(spare, time.monotonic())
             self._on_change()
         self._fill()
+
+    async def _retire(self, actor_name: str) -> None:
+        # Its last outcome is still on its way to whoever waits for it.
+        await asyncio.sleep(LAST_WORDS_S)
+        self._retiring.discard(actor_name)
+        self._end(actor_name)
 
     def prepare_spare(self) -> None:
         """Start a process for the next replacement, unless there is one; a no-op while the pool is not full."""
@@ -117,7 +126,7 @@ class RunCrew:
         name = f"{RUN_ACTOR_PREFIX}{uuid.uuid4()}"
         # Counted before the task runs, or two calls in a row would start one too many.
         self._starting.add(name)
-        self._spawn(self._start(name))
+        self._background.start(self._start(name))
 
     async def _start(self, name: str) -> None:
         try:
@@ -138,7 +147,7 @@ class RunCrew:
 
     def _watch(self, name: str) -> None:
         self._misses[name] = 0
-        self._spawn(self._notice_death(name))
+        self._background.start(self._notice_death(name))
 
     async def _notice_death(self, name: str) -> None:
         while self.is_known(name):
@@ -188,8 +197,3 @@ class RunCrew:
             ray.kill(find(name), no_restart=True)
         except ActorAwayError:
             pass
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -148,13 +149,16 @@ class RunSegment:
         engine, recorder = self._make_engine(state, record, owner)
         attempt = owner.epoch
         work = engine.recover(attempt, stored.inbox) if is_recovery else engine.resume(stored.inbox)
-        return await self._drive(engine, recorder, record, work)
+        outcome = await self._drive(engine, recorder, record, work)
+        # A run that executes in one go sends no hints: nobody can wait for it elsewhere than at its tail.
+        self._on_border(Hint(self.run_id, recorder.head))
+        return outcome
 
     def wake(self) -> None:
         """Look into the inbox; whatever is new in it is taken up while the run executes. May be called often."""
         self._is_woken = True
         if self._engine is not None and self._wakes is None:
-            self._wakes = asyncio.get_running_loop().create_task(self._read_inbox())
+            self._wakes = asyncio.get_running_loop().create_task(self._read_inbox(), context=Context())
 
     async def _read_inbox(self) -> None:
         try:
@@ -208,7 +212,6 @@ class RunSegment:
             fact = await self._fail(engine, recorder, error)
         finally:
             self._engine = None
-        self._on_border(Hint(self.run_id, recorder.head))
         return _outcome(run, fact, _open_forms(engine.state))
 
     async def _fail(self, engine: Engine, recorder: RunRecorder, error: Exception) -> RunFinished:

@@ -7,16 +7,19 @@ journal, their state by a ping. Leases that it forgot are corrected by the run a
 import asyncio
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import ray
 import structlog
 
-from actors.calls import SUPERVISOR, WAITS, on_loop, options
+from actors.background import Background
+from actors.calls import SUPERVISOR, WAITS, ask, on_loop, options
 from actors.code_version import code_version
+from actors.errors import ActorAwayError
 from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
-from actors.pool import Pool
+from actors.pool import Pool, spare_mark
 from actors.recovery import Recovery
 from actors.run_crew import RunCrew
 from actors.settings import Settings
@@ -26,10 +29,41 @@ from graph.errors import GreenroomError
 
 _log = structlog.get_logger()
 
+RECALL_S = 5.0
 IN_ADVANCE_WAIT_S = 30.0
 """How long a request for a lease in advance waits before its holder has to show again that it lives."""
 CHECK_S = 5.0
 """Between two looks for runs whose actor is gone."""
+
+
+class OwnLeases:
+    """The leases that the supervisor lends itself, to start and recover runs. Belongs to its home loop."""
+
+    def __init__(
+        self,
+        take: Callable[[LeaseRequest], Awaitable[Lease | None]],
+        give_back: Callable[[str], Awaitable[None]],
+        give_up: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._take = take
+        self._give_back = give_back
+        self._give_up = give_up
+
+    @asynccontextmanager
+    async def lease(self, *, continues: bool = False) -> AsyncIterator[Lease]:
+        """Lend a lease until the block is left.
+
+        Raises:
+            QueueFullError: too many starts wait already.
+        """
+        lease = await self._take(LeaseRequest(SUPERVISOR, continues=continues))
+        assert lease is not None
+        is_idle = False
+        try:
+            yield lease
+            is_idle = True
+        finally:
+            await (self._give_back if is_idle else self._give_up)(lease.lease_id)
 
 
 class RunSupervisor:
@@ -53,9 +87,10 @@ class RunSupervisor:
         )
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
-        self._recovery = Recovery(self._ports.journal, self, self._crew.is_known, settings.max_recoveries)
-        self._work: set[asyncio.Task[None]] = set()
-        self._spawn(self._live())
+        self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
+        self._recovery = Recovery(self._ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries)
+        self._background = Background()
+        self._background.start(self._live())
 
     @ray.method(concurrency_group="waits")
     async def lease(self, request: LeaseRequest) -> Lease | None:
@@ -67,18 +102,28 @@ class RunSupervisor:
         Raises:
             QueueFullError: too many starts wait already.
         """
-        return await on_loop(self._home, self._lease(request))
+        return await on_loop(self._home, self._wait_for_lease(request))
 
-    async def renew(self, lease_id: str) -> bool:
-        """Prolong an unused lease in advance; False: it is the holder's no more. May be called twice."""
-        return self._pool.renew(lease_id, time.monotonic())
+    async def renew(self, lease_ids: list[str]) -> list[str]:
+        """Prolong leases and return those that are still their holder's. May be called twice."""
+        return self._pool.renew(lease_ids, time.monotonic())
+
+    async def give_back(self, lease_id: str) -> None:
+        """Take a lease back whose actor is idle; told by its holder. If it is lost, the lease runs out."""
+        self._pool.give_back(lease_id)
+        self._serve_waiting()
+
+    async def give_up(self, lease_id: str) -> None:
+        """Take a lease back of whose actor the holder knows nothing. If it is lost, the lease runs out."""
+        lease = self._pool.give_up(lease_id)
+        if lease is not None:
+            self._background.start(self._recall(lease))
 
     async def release(self, release: Release) -> None:
-        """Note that a run actor is free again; told by itself. A lost release is made good by the next ping."""
-        self._recovery.note_end(release.run_id)
+        """Note the end of a run; told by a run actor. A lost release is made good by the next ping."""
         if self._pool.release(release.actor_name, release.lease_id, release.runs_served):
             self._crew.replace(release.actor_name)
-        elif self._pool.is_nearly_served(release.runs_served):
+        elif release.runs_served >= spare_mark(self._settings.runs_per_actor):
             self._crew.prepare_spare()
         self._serve_waiting()
 
@@ -92,7 +137,7 @@ class RunSupervisor:
         Raises:
             QueueFullError: too many starts wait; nothing was started.
         """
-        work = start_run(order, self, self._ports.journal, TimedHints())
+        work = start_run(order, self._own_leases, self._ports.journal, TimedHints())
         return await on_loop(self._home, work)
 
     @ray.method(concurrency_group="waits")
@@ -108,14 +153,8 @@ class RunSupervisor:
         """Return the version of the code that runs here."""
         return code_version()
 
-    async def take(self, refused: str = "", *, continues: bool = False) -> Lease:
-        """Return a lease for a run that the supervisor itself starts or recovers; on the home loop only."""
-        lease = await self._lease(LeaseRequest("supervisor", refused=refused, continues=continues))
-        assert lease is not None
-        return lease
-
-    async def _lease(self, request: LeaseRequest) -> Lease | None:
-        ticket = self._pool.ask(request, time.monotonic())
+    async def _wait_for_lease(self, request: LeaseRequest) -> Lease | None:
+        ticket = self._pool.ask(request)
         granted: asyncio.Future[Lease] = self._home.create_future()
         self._granted[ticket] = granted
         self._serve_waiting()
@@ -139,14 +178,26 @@ class RunSupervisor:
                 self._pool.give_back(grant.lease.lease_id)
             else:
                 granted.set_result(grant.lease)
+        for lease in self._pool.recalls():
+            self._background.start(self._recall(lease))
+
+    async def _recall(self, lease: Lease) -> None:
+        """Have an actor honour a lease no more; if it executes under it, its release follows."""
+        try:
+            is_idle = await asyncio.wait_for(ask(lease.actor_name, "recall", lease.lease_id, patience_s=0.0), RECALL_S)
+        except (TimeoutError, ActorAwayError):
+            # Pings and the watch tell what has become of it.
+            is_idle = False
+        self._pool.recalled(lease.lease_id, is_idle, time.monotonic())
+        self._serve_waiting()
 
     def _on_death(self, actor_name: str) -> None:
-        self._spawn(self._recovery.recover_actor(actor_name))
+        self._background.start(self._recovery.recover_actor(actor_name))
 
     async def _live(self) -> None:
         """Adopt what is there, fill the pool, then look after it for good."""
         await self._insist("adopt", self._crew.adopt)
-        self._spawn(self._insist("ping", self._crew.look_after))
+        self._background.start(self._insist("ping", self._crew.look_after))
         while True:
             try:
                 await self._recovery.recover_orphans()
@@ -161,11 +212,6 @@ class RunSupervisor:
             except Exception:  # boundary: supervisor loop  # noqa: BLE001
                 _log.exception("supervision failed", what=what)
                 await asyncio.sleep(1.0)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._home.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
 
 
 def make_run_supervisor(settings: Settings) -> ray.actor.ActorHandle:

@@ -4,7 +4,8 @@ import asyncio
 
 import structlog
 
-from actors.calls import ask, tell
+from actors.background import Background
+from actors.calls import SUPERVISOR, ask, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError
 from actors.leases import LeaseHolder
 from graph.errors import GreenroomError, UnavailableError
@@ -24,7 +25,8 @@ class RunWaker:
 
     def __init__(self, leases: LeaseHolder) -> None:
         self._leases = leases
-        self._resuming: dict[str, asyncio.Task[None]] = {}
+        self._background = Background()
+        self._resuming: set[str] = set()
         self._actors: dict[str, str] = {}
 
     def wake(self, run: Resumable) -> None:
@@ -38,42 +40,44 @@ class RunWaker:
                 if actor := self._actors.get(run.run_id):
                     tell(actor, "wake", run.run_id)
             else:
-                task = asyncio.get_running_loop().create_task(self._resume(run.run_id))
-                self._resuming[run.run_id] = task
+                self._resuming.add(run.run_id)
+                self._background.start(self._resume(run.run_id), run.run_id)
 
     async def _resume(self, run_id: str) -> None:
         try:
             while True:
-                if await self._try(run_id):
+                try:
+                    await self._go_on(run_id)
                     return
+                except UnavailableError as error:
+                    _log.warning("a run cannot be resumed yet", run_id=run_id, reason=str(error))
                 await asyncio.sleep(RETRY_S)
+        except GreenroomError as error:
+            _log.error("a run cannot be resumed", run_id=run_id, reason=str(error))
         except Exception:  # boundary: HITL loop  # noqa: BLE001
             _log.exception("a run could not be resumed", run_id=run_id)
         finally:
             self._actors.pop(run_id, None)
-            del self._resuming[run_id]
+            self._resuming.discard(run_id)
 
-    async def _try(self, run_id: str) -> bool:
-        """Resume a run and wait until its segment is over; False to try again later."""
-        refused = ""
+    async def _go_on(self, run_id: str) -> None:
+        """Resume a run and wait until its segment is over, or somebody else is found to execute it."""
         while True:
             try:
-                lease = await self._leases.take(refused)
-                self._actors[run_id] = lease.actor_name
-                await ask(lease.actor_name, "resume", run_id, lease.lease_id, call_name=run_id, patience_s=0.0)
-                return True
-            except (BusyError, ActorAwayError):
-                # Busy: the lease was taken back. Away: if it died with the run, the supervisor recovers it, and the
-                # next actor says that the run is elsewhere; if it died before, the next one resumes it.
-                refused = lease.lease_id
+                async with self._leases.lease() as lease:
+                    self._actors[run_id] = lease.actor_name
+                    await ask(lease.actor_name, "resume", run_id, lease.lease_id, call_name=run_id, patience_s=0.0)
+                return
+            except BusyError:
+                # The lease was taken back.
+                pass
+            except ActorAwayError as error:
+                if error.actor == SUPERVISOR:
+                    raise
+                # If it died with the run, the supervisor recovers it, and the next actor says that the run is
+                # elsewhere; if it died before, the next one resumes it.
             except RunElsewhereError as error:
                 tell(error.actor, "wake", run_id)
-                return True
+                return
             except FencedError:
-                return True
-            except UnavailableError as error:
-                _log.warning("a run cannot be resumed yet", run_id=run_id, reason=str(error))
-                return False
-            except GreenroomError as error:
-                _log.error("a run cannot be resumed", run_id=run_id, reason=str(error))
-                return True
+                return

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from actors.calls import stream
+from actors.background import Background
+from actors.calls import SUPERVISOR, stream
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError
 from actors.forms import FormsClient
 from actors.hints import HintSubscription
@@ -29,12 +30,12 @@ class Runs:
         self._leases = leases
         self.hints = hints
         """Tell when to look at a run again."""
-        self._starts: set[asyncio.Task[Any]] = set()
+        self._background = Background()
 
     @classmethod
-    def of(cls, journal: Journal, label: str, lease_ttl_s: float) -> "Runs":
+    def of(cls, journal: Journal, label: str, lease_ttl_s: float, queue_limit: int) -> "Runs":
         """Return the runs of this process with a lease and a hub subscription of its own, made at first use."""
-        return cls(journal, FormsClient(), LeaseHolder(label, lease_ttl_s), HintSubscription())
+        return cls(journal, FormsClient(), LeaseHolder(label, lease_ttl_s, queue_limit), HintSubscription())
 
     def warm_up(self) -> None:
         """Begin to hold a lease, so that the first start is one call too. Needs a running event loop."""
@@ -59,10 +60,15 @@ class Runs:
             UnavailableError: an actor or the store is away.
         """
         reader = Reader(Cursor())
-        batches = self._started(order, reader)
-        async with aclosing(batches):
-            async for batch in batches:
-                yield batch
+        begun = _Begun()
+        # The start is not the reader's: it goes on when the reader leaves, also while it waits for an actor.
+        start = self._background.start(self._begin(order, begun), order.run_id)
+        try:
+            while (batch := await begun.batches.get()) is not None:
+                yield reader.take(batch)
+        finally:
+            begun.is_left = True
+        await start
         if not (reader.is_finished or reader.is_paused):
             followed = self._follow(order.run_id, reader, until_pause=True)
             async with aclosing(followed):
@@ -102,26 +108,32 @@ class Runs:
         """
         await self._shielded(self._forms.stop(run_id, reason))
 
-    async def _started(self, order: RunOrder, reader: Reader) -> AsyncGenerator[TailBatch]:
-        """Yield the first segment of a new run as far as its actor tells it; may end before the segment does."""
-        refused = ""
-        while True:
-            lease = await self._leases.take(refused=refused)
-            items = stream(lease.actor_name, "run_and_tail", order, lease.lease_id, call_name=order.run_id)
-            try:
+    async def _begin(self, order: RunOrder, begun: "_Begun") -> None:
+        """Execute a new run and pass on what its actor tells of the first segment; may end before that does."""
+        try:
+            while not await self._has_begun(order, begun):
+                pass
+        finally:
+            begun.batches.put_nowait(None)
+
+    async def _has_begun(self, order: RunOrder, begun: "_Begun") -> bool:
+        """Try one lease; False if nothing was started there."""
+        try:
+            async with self._leases.lease() as lease:
+                items = stream(lease.actor_name, "run_and_tail", order, lease.lease_id, call_name=order.run_id)
                 async with aclosing(items):
                     async for batch in items:
-                        yield reader.take(batch)
-                return
-            except BusyError:
-                pass
-            except (RunElsewhereError, FencedError):
-                return
-            except ActorAwayError:
-                # It may have died before the run had a first fact; then nothing was started.
-                if reader.cursor.number or await self._journal.get(order.run_id) is not None:
-                    return
-            refused = lease.lease_id
+                        begun.pass_on(batch)
+            return True
+        except BusyError:
+            return False
+        except (RunElsewhereError, FencedError):
+            return True
+        except ActorAwayError as error:
+            if error.actor == SUPERVISOR:
+                raise
+            # It may have died before the run had a first fact; then nothing was started.
+            return begun.has_facts or await self._journal.get(order.run_id) is not None
 
     async def _follow(self, run_id: str, reader: Reader, until_pause: bool) -> AsyncGenerator[TailBatch]:
         while True:
@@ -159,8 +171,19 @@ class Runs:
             return
 
     async def _shielded(self, work: Coroutine[Any, Any, Any]) -> Any:
-        task = asyncio.get_running_loop().create_task(work)
-        # Held until it ends: a caller that was cancelled holds it no more, and the event loop only weakly.
-        self._starts.add(task)
-        task.add_done_callback(self._starts.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._background.start(work))
+
+
+class _Begun:
+    """What the start of a run passes to its reader, as long as there is one; None ends it."""
+
+    def __init__(self) -> None:
+        self.batches: asyncio.Queue[TailBatch | None] = asyncio.Queue()
+        self.has_facts = False
+        self.is_left = False
+
+    def pass_on(self, batch: TailBatch) -> None:
+        """Give a batch to the reader."""
+        self.has_facts = self.has_facts or bool(batch.facts)
+        if not self.is_left:
+            self.batches.put_nowait(batch)

@@ -44,12 +44,12 @@ class Settings(BaseSettings):
 
     pool_size: int = Field(3, ge=1)
     """How many runs execute at a time: the number of run actors kept."""
-    runs_per_actor: int = Field(100, ge=1)
+    runs_per_actor: int = Field(1000, ge=1)
     """Runs after which an actor is replaced by a fresh process; 1: a process for each run."""
     queue_limit: int = Field(100, ge=0)
-    """How many starts may wait for an actor; one more is refused."""
+    """How many starts may wait for an actor, in each process that starts runs; one more is refused."""
     lease_ttl_s: float = Field(15.0, gt=0)
-    """How long an unused lease lasts without being renewed."""
+    """How long the lease of a run actor lasts without being renewed."""
     ping_interval_s: float = Field(2.0, gt=0)
     """Between two pings of a run actor; three missed in a row end it."""
     max_recoveries: int = Field(5, ge=0)

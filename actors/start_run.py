@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from actors.calls import ask
+from actors.calls import SUPERVISOR, ask
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError
 from actors.messages import Lease, RunOrder, RunOutcome
 from actors.run_segment import outcome_of
@@ -17,10 +18,10 @@ REREAD_S = 1.0
 
 
 class Leases(Protocol):
-    """Gives leases."""
+    """Lends leases, each for one run."""
 
-    async def take(self, refused: str = "") -> Lease:
-        """Return a lease to use at once; ``refused``: the one whose actor was busy or gone."""
+    def lease(self) -> AbstractAsyncContextManager[Lease]:
+        """Lend a lease until the block is left."""
         ...
 
 
@@ -47,19 +48,21 @@ async def start_run(order: RunOrder, leases: Leases, journal: Journal, hints: Hi
         QueueFullError: too many starts wait; nothing was started.
         GreenroomError: the run actor's; the run was not started.
     """
-    lease = await leases.take()
+    run_id = order.run_id
     while True:
         try:
-            return await ask(lease.actor_name, "run", order, lease.lease_id, call_name=order.run_id, patience_s=0.0)
+            async with leases.lease() as lease:
+                return await ask(lease.actor_name, "run", order, lease.lease_id, call_name=run_id, patience_s=0.0)
         except BusyError:
             pass
         except (RunElsewhereError, FencedError):
-            return await stored_outcome(order.run_id, journal, hints)
-        except ActorAwayError:
+            return await stored_outcome(run_id, journal, hints)
+        except ActorAwayError as error:
+            if error.actor == SUPERVISOR:
+                raise
             # It may have died before, during or after the run; only the journal knows.
-            if await journal.get(order.run_id) is not None:
-                return await stored_outcome(order.run_id, journal, hints)
-        lease = await leases.take(refused=lease.lease_id)
+            if await journal.get(run_id) is not None:
+                return await stored_outcome(run_id, journal, hints)
 
 
 async def stored_outcome(run_id: str, journal: Journal, hints: Hints) -> RunOutcome:

@@ -98,9 +98,9 @@ class SegmentTail:
                 part = place.admit(entry)
                 if part is not None:
                     parts.append(part)
-            elif parts:
-                break
             elif entry[0] > place.cursor.number:
+                if parts:
+                    break
                 facts.append(entry)
             place.index += 1
         is_end = self._is_closed and place.index == len(self._entries)

@@ -122,7 +122,7 @@ class Ports:
     @cached_property
     def runs(self) -> Runs:
         """Starts, follows and stops runs."""
-        return Runs.of(self.journal, "ports", self.settings.lease_ttl_s)
+        return Runs.of(self.journal, "replica", self.settings.lease_ttl_s, self.settings.queue_limit)
 
     @cached_property
     def secrets(self) -> Secrets:

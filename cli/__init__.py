@@ -8,10 +8,11 @@ simulation_script  how nodes and people behave in it
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
 sandbox_command    greenroom sandbox build: the image that code nodes run in
-up_command         greenroom up: checks the port, sets the environment that Ray Serve reads, becomes ``serving``
+up_command         greenroom up: checks, sets the environment that Ray Serve reads, becomes ``serving``
 serving            the process that holds Ray and serves until it is stopped
 demo_run           the approval workflow by HTTP, told on the screen
 sample_app         the example workflow, its key and a waiting form
 installation       what commands share: settings, workspace and account
+start_checks       what must hold before a start: the port, the data folder
 errors             what a command refuses
 """

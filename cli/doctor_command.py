@@ -1,20 +1,24 @@
 """``greenroom doctor``: shows what an operator asks first when something is odd. Changes nothing."""
 
 import asyncio
+import os
 import sys
 from importlib.metadata import version
 
+import httpx2
 import typer
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
 
+from actors.secrets import load_secrets
 from actors.settings import Settings
-from cli.installation import read_settings
+from cli.installation import local_address, read_settings
 from effects.code_sandbox.errors import MEND
 from effects.code_sandbox.image import is_built
 from graph.errors import GreenroomError
 from store.database import open_database
+
+ANSWER_TIMEOUT_S = 3.0
 
 SQLITE_COMMITS_PER_S = 400
 """Over all processes; above that the slowest hundredth of commits takes a tenth of a second and more."""
@@ -24,11 +28,12 @@ def doctor() -> None:
     """Show the settings (no secret), the schema and what stands out; exit code 1 if something must be done."""
     settings = read_settings()
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("setting", "value", box=None)
-    for name, value in shown_settings(settings):
-        table.add_row(f"GREENROOM_{name.upper()}", value)
-    console.print(table)
+    shown = shown_settings(settings)
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        console.print(f"GREENROOM_{name.upper():{width}}  {value}".rstrip(), markup=False)
     console.print(f"\nPython {sys.version.split()[0]}, Greenroom {version('greenroom')}, Ray {version('ray')}")
+    console.print(f"at {local_address(settings)}: {answer_of(settings)}", markup=False)
     faults = findings(settings)
     for fault in faults:
         console.print(f"! {fault}", markup=False)
@@ -52,6 +57,17 @@ def shown_settings(settings: Settings) -> list[tuple[str, str]]:
     return shown
 
 
+def answer_of(settings: Settings) -> str:
+    """Return what answers on the HTTP port now."""
+    try:
+        reply = httpx2.get(f"{local_address(settings)}/health/ready", timeout=ANSWER_TIMEOUT_S)
+    except (httpx2.TransportError, httpx2.InvalidURL):
+        return "nothing answers; `dev/up` starts a Greenroom"
+    if "x-greenroom-version" not in reply.headers:
+        return "something answers that is no Greenroom"
+    return "a Greenroom that is ready" if reply.status_code == httpx2.codes.OK else f"not ready: {reply.text.strip()}"
+
+
 def findings(settings: Settings) -> list[str]:
     """Return what an operator must do something about."""
     faults = []
@@ -61,9 +77,16 @@ def findings(settings: Settings) -> list[str]:
         faults.append(str(error))
     if not is_built():
         faults.append(f"the code sandbox is not built; code nodes fail: {MEND}")
+    if settings.data_dir.exists() and not os.access(settings.data_dir, os.W_OK | os.X_OK):
+        faults.append(f"files cannot be made in the data folder {settings.data_dir}")
     secrets_file = settings.secrets_file
-    if secrets_file is not None and secrets_file.exists() and secrets_file.stat().st_mode & 0o077:
-        faults.append(f"others may read the secrets file {secrets_file}: run `chmod 600` on it")
+    if secrets_file is not None and secrets_file.exists():
+        try:
+            load_secrets(secrets_file)
+        except GreenroomError as error:
+            faults.append(str(error))
+        except OSError as error:
+            faults.append(f"the secrets file {secrets_file} cannot be read: {error.strerror}")
     return faults
 
 

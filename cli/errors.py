@@ -55,4 +55,62 @@ class DemoFailedError(UnavailableError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the demonstration failed at {self.step}: {self.reason}"
+        return f"{self.step} failed: {self.reason}"
+
+
+class StartFailedError(UnavailableError):
+    """Greenroom did not come up; the operator finds the whole story in Ray's logs, which the text names."""
+
+    code = "start_failed"
+
+    def __init__(self, step: str, reason: str, logs: str) -> None:
+        super().__init__(step, reason, logs)
+        self.step = step
+        self.reason = reason
+        self.logs = logs
+        """The folder of Ray's log files."""
+
+    def __str__(self) -> str:
+        return f"{self.step} failed: {self.reason}\nRay's logs are in {self.logs}"
+
+
+class DataFolderError(RefusedError):
+    """Files cannot be made in the data folder; the operator mends it or names another."""
+
+    code = "data_folder"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the data folder {self.path} cannot be used: {self.reason}; name another with GREENROOM_DATA_DIR"
+
+
+class DataInUseError(RefusedError):
+    """Another Greenroom runs on the same data; the caller stops that one or names another data folder."""
+
+    code = "data_in_use"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"another Greenroom runs on the data in {self.path}; stop it, or name other data with GREENROOM_DATA_DIR"
+
+
+class MigrationFailedError(UnavailableError):
+    """The database could not be brought up to date; the operator sees to it that it can be reached and written."""
+
+    code = "migration_failed"
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(database, reason)
+        self.database = database
+        """Its URL, without a password."""
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the database {self.database} cannot be migrated: {self.reason}"

@@ -1,6 +1,7 @@
 """``greenroom import FILE``: reads a Dify workflow file, lists its faults with their places, stores it as an app."""
 
 import asyncio
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from actors.settings import Settings
 from cli.errors import UnreadableFileError
-from cli.installation import ensure_owner, read_settings
+from cli.installation import ensure_owner, harmless, read_settings
 from graph.errors import InvalidWorkflowError
 from graph.parse_workflow import parse_workflow
 from graph.workflow import ParsedFile, Workflow
@@ -18,7 +19,10 @@ from store.database import open_database
 
 LARGEST_FILE_BYTES = 10 * 1024 * 1024
 
-WEIGHT = {"import": "refused", "publish": "cannot run", "nothing": "warning"}
+LONGEST_NAME = 100
+"""How much of an app's name is shown."""
+
+WEIGHT = {"publish": "cannot run", "nothing": "warning"}
 """What a fault means to the author, by what it blocks."""
 
 
@@ -29,11 +33,15 @@ def import_file(
     parsed = parse_workflow(read_file(file))
     console = Console(soft_wrap=True, highlight=False)
     for fault in parsed.faults:
-        console.print(f"{WEIGHT[fault.blocks]}: {fault}", markup=False)
+        if fault.blocks != "import":
+            console.print(f"{WEIGHT[fault.blocks]}: {harmless(str(fault))}", markup=False)
     if parsed.workflow is None:
         raise InvalidWorkflowError(tuple(str(fault) for fault in parsed.faults if fault.blocks == "import"))
-    app_id, version_id, key = asyncio.run(store_app(read_settings(), parsed.workflow))
-    console.print(f"app {app_id} ({parsed.workflow.name}), version {version_id}", markup=False)
+    settings = read_settings()
+    console.print(f"into {settings.database_url}", markup=False)
+    app_id, version_id, key = asyncio.run(store_app(settings, parsed.workflow))
+    name = harmless(textwrap.shorten(parsed.workflow.name, LONGEST_NAME, placeholder="…"))
+    console.print(f"app {app_id} ({name}), version {version_id}", markup=False)
     if is_runnable(parsed):
         console.print("published: it can be run", markup=False)
     else:
@@ -53,11 +61,14 @@ def read_file(path: Path) -> bytes:
         UnreadableFileError: it does not exist, is no file, may not be read, or is larger than 10 MB.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise UnreadableFileError(str(path), "it is larger than 10 MB")
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableFileError(str(path), error.strerror or type(error).__name__) from error
+        with path.open("rb") as file:
+            # No more than that is ever read: a device or a pipe has no size and perhaps no end.
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(str(path), getattr(error, "strerror", None) or str(error)) from error
+    if len(content) > LARGEST_FILE_BYTES:
+        raise UnreadableFileError(str(path), "it is larger than 10 MB")
+    return content
 
 
 async def store_app(settings: Settings, workflow: Workflow) -> tuple[str, str, str]:

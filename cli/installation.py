@@ -1,8 +1,11 @@
-"""What commands share: the settings, and the workspace and account that the command line acts as."""
+"""What commands share: the settings, the workspace and account they act as, and how they show text of others."""
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from actors.settings import Settings
 from cli.errors import InvalidSettingsError
@@ -19,17 +22,63 @@ class Owner:
 
 
 def read_settings() -> Settings:
-    """Return the settings of the environment.
+    """Return the settings of the environment; the public address follows the port unless it is set.
 
     Raises:
         InvalidSettingsError: a variable has a value that cannot be used.
     """
+    # Nothing here is chained, and no input quoted: a value may be a password.
     try:
-        return Settings()
+        settings = Settings()
+        if "public_url" not in settings.model_fields_set:
+            settings = Settings(public_url=local_address(settings))
     except ValidationError as error:
-        # Not chained, and without the input: a value may be a password.
-        faults = [f"GREENROOM_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
-        raise InvalidSettingsError(tuple(faults)) from None
+        raise InvalidSettingsError(
+            tuple(f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors())
+        ) from None
+    except SettingsError:
+        raise InvalidSettingsError(("GREENROOM_MODELS: is no JSON object",)) from None
+    if faults := address_faults(settings):
+        raise InvalidSettingsError(faults)
+    return settings
+
+
+def local_address(settings: Settings) -> str:
+    """Return the address under which this machine reaches the HTTP port."""
+    host = "127.0.0.1" if settings.http_host in ("", "0.0.0.0") else settings.http_host
+    return f"http://{host}:{settings.http_port}"
+
+
+def address_faults(settings: Settings) -> tuple[str, ...]:
+    """Return what is wrong with the addresses in ``settings``, one "<variable>: <what>" each."""
+    faults = []
+    if not 1 <= settings.http_port <= 65_535:
+        faults.append("GREENROOM_HTTP_PORT: must be between 1 and 65535")
+    try:
+        public = urlsplit(settings.public_url)
+        is_address = public.scheme in ("http", "https") and bool(public.hostname)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        faults.append("GREENROOM_PUBLIC_URL: must be an http or https address")
+    try:
+        for network in filter(None, settings.trusted_proxies.replace(" ", "").split(",")):
+            ipaddress.ip_network(network)
+    except ValueError:
+        faults.append("GREENROOM_TRUSTED_PROXIES: must be networks such as 10.0.0.0/8, separated by commas")
+    return tuple(faults)
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` that others wrote without what a terminal would act on; line breaks stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable that a fault belongs to; the addresses with passwords are taken apart before the rest."""
+    if not place:
+        return "GREENROOM_DATABASE_URL or GREENROOM_REDIS_URL"
+    return f"GREENROOM_{'_'.join(map(str, place)).upper()}"
 
 
 async def ensure_owner(settings: Settings, database: Database) -> Owner:

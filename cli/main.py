@@ -1,4 +1,10 @@
 """The ``greenroom`` command: its subcommands, and how an error of ours ends it (a sentence, never a traceback)."""
+# ruff: noqa: E402
+
+import signal
+
+# Reading the modules below takes a second. Ctrl-C meanwhile just ends the process, without a traceback through them.
+_ON_INTERRUPT = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import sys
 
@@ -7,11 +13,14 @@ from rich.console import Console
 
 from cli.doctor_command import doctor
 from cli.import_command import import_file
+from cli.installation import harmless
 from cli.migrate_command import migrate_schema
 from cli.sandbox_command import sandbox
 from cli.simulate_command import simulate
 from cli.up_command import up
 from graph.errors import GreenroomError, RefusedError
+
+signal.signal(signal.SIGINT, _ON_INTERRUPT)
 
 REFUSED_EXIT = 2
 FAILED_EXIT = 1
@@ -38,7 +47,7 @@ def exit_code_of(error: GreenroomError) -> int:
 
 def end_with(error: GreenroomError) -> int:
     """Print an error of ours on stderr and return the exit code that goes with it."""
-    Console(stderr=True, soft_wrap=True).print(f"greenroom: {error}", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(f"greenroom: {harmless(str(error))}", markup=False, highlight=False)
     return exit_code_of(error)
 
 

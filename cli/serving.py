@@ -4,10 +4,15 @@ Ray is shut down without ``serve.shutdown``, whose controller waits half a minut
 outlive this process is durable before anyone hears of it, so its end may be as sudden as a crash.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # Reading Ray takes seconds. Ctrl-C meanwhile just ends the process, without a traceback through its modules.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import asyncio
 import logging
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -17,21 +22,26 @@ from types import FrameType
 
 import httpx2
 import ray
+import ray.exceptions
 from rich.console import Console
 
 import serve_app
 from actors.client import Greenroom
 from actors.settings import Settings
+from actors.wiring import catalog_of
 from cli.demo_run import run_demo
-from cli.errors import DemoFailedError
-from cli.installation import read_settings
+from cli.errors import DemoFailedError, StartFailedError
+from cli.installation import local_address, read_settings
 from cli.main import end_with
+from cli.migrate_command import apply_migrations
 from cli.sample_app import Sample, ensure_sample, open_sample_form
+from cli.start_checks import data_folder_lock, prepare_data_folder
 from graph.errors import GreenroomError
 from hitl.surface import Surface
-from store.migrate import migrate
+from models.errors import InvalidCatalogError
 
 NAMESPACE = "greenroom"
+LOGS = "/tmp/ray/session_latest/logs"
 READY_TIMEOUT_S = 120.0
 READY_INTERVAL_S = 0.2
 
@@ -42,9 +52,13 @@ def main() -> None:
     is_demo = "--demo" in sys.argv[1:]
     exit_code = 0
     settings = None
+    catch_signals()
     try:
         settings = read_settings()
-        serve_until_stopped(settings, console, is_demo)
+        check_models(settings)
+        prepare_data_folder(settings)
+        with data_folder_lock(settings):
+            serve_until_stopped(settings, console, is_demo)
     except KeyboardInterrupt:
         console.print("stopped")
     except GreenroomError as error:
@@ -58,24 +72,35 @@ def main() -> None:
 def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> None:
     """Bring everything up; then run the demonstration, or tell where things are and wait for Ctrl-C."""
     began = time.monotonic()
-    address = f"http://127.0.0.1:{settings.http_port}"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    migrate(settings.database_url_to_open())
+    address = local_address(settings)
+    apply_migrations(settings)
     console.print("starting Ray (about ten seconds) …")
     with local_ray() as dashboard_address:
         console.print("starting the actors, the models and the HTTP ingress …")
-        serve_app.deploy(settings)
+        with start_step("starting the actors, the models and the ingress"):
+            serve_app.deploy(settings)
         wait_until_ready(address)
         console.print(f"ready after {time.monotonic() - began:.1f} s")
         sample = asyncio.run(ensure_sample(settings))
         if is_demo:
-            run_demo(address, sample, console)
+            with start_step("the demonstration"):
+                run_demo(address, sample, console)
             console.print(f"everything took {time.monotonic() - began:.1f} s; stopping what was started")
             return
         if not sample.form_id:
-            sample = open_sample_form(settings, sample, address)
+            sample = try_sample_form(settings, sample, address, console)
         console.print(welcome(settings, sample, address, dashboard_address), markup=False)
         threading.Event().wait()
+
+
+def try_sample_form(settings: Settings, sample: Sample, address: str, console: Console) -> Sample:
+    """Return the sample with a waiting form, or as it is with the reason on the screen: serving goes on without."""
+    try:
+        with start_step("opening the sample form"):
+            return open_sample_form(settings, sample, address)
+    except (DemoFailedError, StartFailedError) as error:
+        console.print(f"no sample form: {error}", markup=False)
+        return sample
 
 
 @contextmanager
@@ -91,24 +116,58 @@ def local_ray() -> Iterator[str]:
         log_to_driver=False,
         logging_level="ERROR",
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    catch_signals()
     try:
         yield f"http://{context.dashboard_url}"
     finally:
         ray.shutdown()
 
 
+@contextmanager
+def start_step(step: str) -> Iterator[None]:
+    """Turn what Ray, Serve and the HTTP client raise into one sentence.
+
+    Raises:
+        StartFailedError: the last line of what they say; a remote traceback stays in Ray's logs.
+    """
+    try:
+        yield
+    except (ray.exceptions.RayError, httpx2.HTTPError, RuntimeError, TimeoutError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise StartFailedError(step, lines[-1].strip() if lines else type(error).__name__, LOGS) from error
+
+
+def catch_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this process in order; Ray, when it starts, puts its own handlers there."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does."""
+    """Begin the end, once: whoever presses Ctrl-C again must not break off the stopping of what was started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def check_models(settings: Settings) -> None:
+    """Return when the models file, or the models inline, can be used.
+
+    Raises:
+        InvalidCatalogError: they have faults.
+    """
+    try:
+        catalog_of(settings)
+    except (ValueError, RecursionError) as error:
+        # What the YAML reader itself trips over: endless nesting, numbers of thousands of digits.
+        raise InvalidCatalogError(str(settings.models_file), ("is neither YAML nor JSON",)) from error
 
 
 def wait_until_ready(address: str) -> None:
     """Return when ``/health/ready`` says so.
 
     Raises:
-        DemoFailedError: it does not within two minutes.
+        StartFailedError: it does not within two minutes.
     """
     deadline = time.monotonic() + READY_TIMEOUT_S
     answer = "no answer"
@@ -122,17 +181,20 @@ def wait_until_ready(address: str) -> None:
         except httpx2.TransportError as error:
             answer = str(error)
         pause.wait(READY_INTERVAL_S)
-    raise DemoFailedError("waiting for the server", answer)
+    raise StartFailedError("waiting for the server", answer, LOGS)
 
 
 def welcome(settings: Settings, sample: Sample, address: str, dashboard_address: str) -> str:
     """Return what a person needs who has just started Greenroom."""
-    disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
     lines = [
         "",
         f"Service API     {address}/v1",
         f"API key         {sample.api_key}  (sample app {sample.app_id})",
-        f"a waiting form  {settings.public_url}/form/{disposition.form_token}",
+    ]
+    if sample.form_id:
+        disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
+        lines.append(f"a waiting form  {settings.public_url}/form/{disposition.form_token}")
+    lines += [
         f"Ray dashboard   {dashboard_address}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",
         f"data            {settings.data_dir}",
         "",

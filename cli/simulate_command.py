@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.import_command import read_file
 from cli.simulation import SimulatedRun
 from cli.simulation_script import InvalidScriptError, Script
 from graph.errors import InvalidWorkflowError
@@ -62,12 +63,10 @@ def read_workflow(file: Path) -> Workflow:
     """Return the workflow in ``file``.
 
     Raises:
-        InvalidWorkflowError: it cannot be read, or has faults that keep it from running; all are listed.
+        UnreadableFileError: it cannot be read.
+        InvalidWorkflowError: it has faults that keep it from running; all are listed.
     """
-    try:
-        parsed = parse_workflow(file.read_bytes())
-    except OSError as error:
-        raise InvalidWorkflowError((f"{file.name}: cannot be read: {error.strerror}",)) from None
+    parsed = parse_workflow(read_file(file))
     blocking = tuple(str(fault) for fault in parsed.faults if fault.blocks != "nothing")
     if parsed.workflow is None or blocking:
         raise InvalidWorkflowError(blocking)
@@ -77,7 +76,7 @@ def read_workflow(file: Path) -> Workflow:
 def _json_object(text: str, option: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidScriptError(f"{option} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidScriptError(f"{option} must be a JSON object")

@@ -77,9 +77,10 @@ class Script(BaseModel):
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
         except OSError as error:
             raise InvalidScriptError(f"{path.name} cannot be read: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InvalidScriptError(f"{path.name} is neither YAML nor JSON: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or path.name
             raise InvalidScriptError(f"{place}: {first['msg']}") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # The last two: no UTF-8, numbers of thousands of digits, endless nesting.
+            raise InvalidScriptError(f"{path.name} is neither YAML nor JSON: {error}") from None

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import PortInUseError
 from cli.installation import read_settings
+from cli.start_checks import check_port, prepare_data_folder
 
 DISCARD_ADDRESS = "127.0.0.1:9"
 """Nothing listens on the discard port: HAProxy's request lines, in which form tokens stand, go nowhere."""
@@ -35,14 +35,14 @@ def up(
         for name in DEMO_FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("GREENROOM_HTTP_PORT", str(free_port(preferred=8000)))
+        os.environ.pop("GREENROOM_PUBLIC_URL", None)
     settings = read_settings()
-    if not is_free(settings.http_host, settings.http_port):
-        raise PortInUseError(settings.http_port)
-    address = f"http://127.0.0.1:{settings.http_port}"
+    check_port(settings)
     if demo:
-        os.environ["GREENROOM_PUBLIC_URL"] = address
         os.environ["GREENROOM_DATA_DIR"] = tempfile.mkdtemp(prefix="greenroom-demo-")
-    os.environ.setdefault("GREENROOM_PUBLIC_URL", address)
+    else:
+        prepare_data_folder(settings)
+    os.environ["GREENROOM_PUBLIC_URL"] = settings.public_url
     os.environ.update(serve_environment())
     os.execv(sys.executable, [sys.executable, "-P", "-m", "cli.serving", *(["--demo"] if demo else [])])
 

@@ -70,3 +70,6 @@ CARRIER_PIGEON
 Forgetful
 Inventive
 _.namespace
+
+# Called by name through actors.calls.
+_.recall

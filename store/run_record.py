@@ -5,10 +5,12 @@ Which facts change which fields of a run is decided here, once for every kind of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from graph.events import Fact, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
+from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
 from graph.ports import InboxItem
+
+RunStatus = Literal["running", "paused"] | RunEnd
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "stopped", "partial-succeeded"})
 """The statuses of a run that nothing changes any more."""
@@ -55,7 +57,7 @@ class RunRecord:
     user: str
     inputs: dict[str, Any]
     created_at: float
-    status: str = "running"
+    status: RunStatus = "running"
     epoch: int = 1
     head: int = 0
     actor: str = ""

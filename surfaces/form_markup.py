@@ -20,6 +20,7 @@ from markdown_it.token import Token
 
 _OPENING: Final = "{{#$output."
 _PLACEHOLDER: Final = re.compile(r"\{\{#\$output\.([A-Za-z_][A-Za-z0-9_]{0,29})#\}\}")
+_CAPTION_ENDS: Final = (":", "：")
 _TAGS: Final = frozenset({
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
@@ -31,7 +32,8 @@ _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 def render_content(content: str, fields: Mapping[str, str]) -> tuple[str, list[str]]:
     """Return ``content`` as HTML with each field at its first placeholder, and the names that have no place.
 
-    A placeholder in code or in a link stays text: a control cannot stand there.
+    A placeholder in code or in a link stays text: a control cannot stand there. Where the line before a placeholder
+    ends in a colon the author has named the field, and its control is wrapped in ``<span class="captioned">``.
 
     Args:
         content: markdown with variables filled in and input placeholders in place.
@@ -40,7 +42,7 @@ def render_content(content: str, fields: Mapping[str, str]) -> tuple[str, list[s
     # A mark that nobody who wrote the content can have guessed, so only the renderer puts it there; and it stands
     # in text only, so what replaces it after the sanitiser cannot end up in an attribute.
     mark = f"field{secrets.token_hex(16)}x"
-    placed: list[str] = []
+    placed: list[tuple[str, bool]] = []
     html = _MARKDOWN.render(content, {"fields": fields, "mark": mark, "placed": placed})
     clean = nh3.clean(
         html,
@@ -50,8 +52,13 @@ def render_content(content: str, fields: Mapping[str, str]) -> tuple[str, list[s
         url_relative="deny",
         link_rel="noopener noreferrer nofollow",
     )
-    filled = re.sub(rf"{mark}(\d+)x", lambda found: fields[placed[int(found[1])]], clean)
-    return filled, [name for name in fields if name not in placed]
+    names = {name for name, _ in placed}
+    filled = re.sub(rf"{mark}(\d+)x", lambda found: _control(fields, *placed[int(found[1])]), clean)
+    return filled, [name for name in fields if name not in names]
+
+
+def _control(fields: Mapping[str, str], name: str, is_captioned: bool) -> str:
+    return f'<span class="captioned">{fields[name]}</span>' if is_captioned else fields[name]
 
 
 def _field_rule(state: StateInline, silent: bool) -> bool:
@@ -62,7 +69,9 @@ def _field_rule(state: StateInline, silent: bool) -> bool:
     if found is None or found[1] not in state.env["fields"]:
         return False
     if not silent:
-        state.push("form_field", "", 0).content = found[1]
+        token = state.push("form_field", "", 0)
+        line = state.src[: state.pos].rpartition("\n")[2]
+        token.content, token.meta = found[1], {"is_captioned": line.rstrip(" *_").endswith(_CAPTION_ENDS)}
     state.pos = found.end()
     return True
 
@@ -71,9 +80,9 @@ def _render_field(
     _renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: MutableMapping[str, Any]
 ) -> str:
     name = tokens[index].content
-    if name in env["placed"]:
+    if any(name == placed for placed, _ in env["placed"]):
         return escapeHtml(name)
-    env["placed"].append(name)
+    env["placed"].append((name, tokens[index].meta["is_captioned"]))
     return f"{env['mark']}{len(env['placed']) - 1}x"
 
 

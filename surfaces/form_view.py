@@ -68,7 +68,7 @@ def form_page(form: Form, action: str, guard: str, entered: Entered, status: int
     asked = form.definition
     values = {**default_values(asked), **entered.values}
     fields = {
-        declared["output_variable_name"]: _field(number, declared, values)
+        declared["output_variable_name"]: _field(number, declared, values, is_refused=bool(entered.reason))
         for number, declared in enumerate(asked.inputs, 1)
     }
     content, unplaced = render_content(asked.form_content, fields)
@@ -105,16 +105,26 @@ def default_values(asked: FormDefinition) -> dict[str, str]:
     return values | resolved_for_get(asked)
 
 
-def _field(number: int, declared: Mapping[str, Any], values: Mapping[str, str]) -> str:
+def _field(number: int, declared: Mapping[str, Any], values: Mapping[str, str], is_refused: bool) -> str:
     name = declared["output_variable_name"]
-    template = _ENVIRONMENT.get_template("field.html")
-    return template.render(
+    kind, options = declared.get("type", "paragraph"), (declared.get("option_source") or {}).get("value") or []
+    value = values.get(name, "")
+    is_wrong = is_refused and kind == "select" and value not in options
+    return _ENVIRONMENT.get_template("field.html").render(
         id=f"field-{number}",
         name=name,
-        kind=declared.get("type", "paragraph"),
-        options=(declared.get("option_source") or {}).get("value") or [],
-        value=values.get(name, ""),
+        label=shown_name(name),
+        kind=kind,
+        options=options,
+        value=value,
+        fault="Please choose one of the options." if is_wrong else "",
     )
+
+
+def shown_name(name: str) -> str:
+    """Return the name of an input as a person reads it: ``due_date`` is "Due date"."""
+    words = " ".join(name.replace("_", " ").split())
+    return words[:1].upper() + words[1:] or name
 
 
 def _button(action: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,8 @@ from typing import Any
 import httpx2
 import psutil
 import yaml
+
+from cli.up_command import serve_environment
 from local_cluster import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,23 @@ STOP_S = 60.0
 PAUSE = threading.Event()
 """Never set: to look at another process again a little later."""
 
+
+PIECES = [f"{word} " for word in "one two three four five six seven eight".split()]
+SCRIPTED_MODELS: dict[str, Any] = {
+    "default": "scripted",
+    "targets": {
+        "scripted": {
+            "kind": "scripted",
+            "script": {
+                "rules": [
+                    {"model": "slow", "replies": [{"chunks": PIECES, "pause_s": 0.5}]},
+                    {"model": "quick", "replies": [{"chunks": PIECES}]},
+                ]
+            },
+        }
+    },
+}
+"""What the models of scripted workflows say: ``slow`` takes four seconds, ``quick`` none."""
 
 _LIST_ACTORS = """
 import json, logging, sys
@@ -37,10 +56,11 @@ print(json.dumps({a.name: a.pid for a in list_actors(filters=[("state", "=", "AL
 class Served:
     """One Greenroom in a data folder; may be stopped and started again."""
 
-    def __init__(self, folder: Path, models: dict[str, Any], **settings: Any) -> None:
+    def __init__(self, folder: Path, models: dict[str, Any], *, is_haproxy: bool = True, **settings: Any) -> None:
         """Prepare; nothing starts yet.
 
         Args:
+            is_haproxy: behind HAProxy, as the product starts it, or behind Serve's own proxy.
             folder: where data and logs go.
             models: what model names mean, as in a models file.
             settings: environment variables of the server, GREENROOM_ ones without the prefix in lower case.
@@ -59,13 +79,16 @@ class Served:
             **own,
             **given,
         }
+        self._command = [sys.executable, "-P", "-m", "cli.main", "up"]
+        if not is_haproxy:
+            self._command = [sys.executable, "-P", "-m", "cli.serving"]
+            self.environment |= {**serve_environment(), "RAY_SERVE_ENABLE_HA_PROXY": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start everything and return when it is ready."""
-        command = [sys.executable, "-P", "-m", "cli.main", "up"]
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
         while not self._is_ready():
             assert self._process.poll() is None, self.log()
@@ -101,12 +124,15 @@ class Served:
 
     def kill_actor_of(self, run_id: str) -> None:
         """Kill -9 the run actor that executes ``run_id``."""
-        database = sqlite3.connect(self.folder / "data" / "greenroom.db")
-        with closing(database):
-            (name,) = database.execute("SELECT actor FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        ((name,),) = self.rows("SELECT actor FROM runs WHERE run_id = ?", run_id)
         process = psutil.Process(self.actor_pids()[name])
         process.kill()
         process.wait(10)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return what ``query`` finds in the server's database."""
+        with closing(sqlite3.connect(self.folder / "data" / "greenroom.db", timeout=30)) as database:
+            return database.execute(query, values).fetchall()
 
     def actor_pids(self) -> dict[str, int]:
         """Return name -> process id of the living actors, by Ray's state API."""
@@ -123,7 +149,7 @@ class Served:
         path.write_text(yaml.safe_dump(document))
         command = [sys.executable, "-P", "-m", "cli.main", "import", str(path)]
         done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.split("API key, shown only now:")[1].strip()
+        return done.stdout.split("API key, shown only now:")[1].split()[0]
 
     def client(self, key: str) -> httpx2.Client:
         """Return an HTTP client of the service API."""
@@ -141,9 +167,9 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, models: dict[str, Any], **settings: Any) -> Iterator[Served]:
+def served(folder: Path, models: dict[str, Any], *, is_haproxy: bool = True, **settings: Any) -> Iterator[Served]:
     """Start a Greenroom and end it."""
-    server = Served(folder, models, **settings)
+    server = Served(folder, models, is_haproxy=is_haproxy, **settings)
     try:
         server.start()
         yield server

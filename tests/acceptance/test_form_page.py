@@ -92,6 +92,7 @@ async def test_page_shows_the_form(world: World) -> None:
     assert page.status_code == 200
     assert "<p>Write about tea?</p>" in page.text
     assert '<textarea id="field-1" name="input.comment"' in page.text
+    assert '<label for="field-1">Comment</label>' in page.text
     assert re.findall(r'name="action" value="(\w+)"', page.text) == ["approve", "reject"]
     assert link.rpartition("/")[2] not in page.text
 
@@ -229,6 +230,9 @@ async def test_answer_that_does_not_fit_is_shown_again() -> None:
         )
     assert bad.status_code == 400
     assert "Invalid value for select input &#39;tone&#39;" in bad.text
+    assert "<title>Not sent: Review</title>" in bad.text
+    assert re.search(r'id="field-2"[^>]* aria-invalid="true" aria-describedby="field-2-fault"', bad.text)
+    assert (bad.text.count(" aria-invalid="), bad.text.count('field-2-fault"')) == (1, 2)
     assert "my &#34;text&#34; &lt;/textarea&gt;" in bad.text
     assert "<script" not in bad.text
     assert good.status_code == 200

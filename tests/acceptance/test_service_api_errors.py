@@ -245,7 +245,8 @@ async def test_fault_of_ours_in_a_stream_is_its_last_event(world: World) -> None
         run_id = (await client.post(RUN_PATH, json=RUN)).json()["workflow_run_id"]
 
         async def broken(*args: Any) -> AsyncIterator[Any]:
-            raise ValueError("secret")
+            for _ in args:
+                raise ValueError("secret")
             yield
 
         world.runs.follow = broken  # type: ignore[method-assign]

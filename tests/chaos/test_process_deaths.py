@@ -2,9 +2,9 @@
 
 import httpx2
 import pytest
-from conftest import MODELS, PIECES
+
 from factories import document, edge, end, human, llm, start
-from served import Served, events, start_run, wait_for
+from served import PIECES, Served, events, start_run, wait_for
 
 TEXT = "".join(PIECES)
 

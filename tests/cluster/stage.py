@@ -104,6 +104,15 @@ class Stage:
         )
         await self.ports.hitl.submit(order)
 
+    async def until_full(self) -> dict[str, int]:
+        """Return name -> process id of the run actors once the pool has its size."""
+
+        async def full() -> Any:
+            found = await asyncio.to_thread(pids)
+            return found if len(found) == len(run_actors()) == self.settings.pool_size else None
+
+        return await self.until(full, "a full pool")
+
     def script(self) -> Any:
         """Return the handle of the scripted model."""
         return serve.get_deployment_handle(SCRIPTED_DEPLOYMENT, application_name("scripted"))
@@ -136,6 +145,12 @@ def pid_of(actor: str) -> int:
 def ray_address() -> str:
     """Return the address of this test run's Ray; the state API does not find it among several."""
     return ray.get_runtime_context().gcs_address
+
+
+def pids() -> dict[str, int]:
+    """Return name -> process id of the run actors that live."""
+    living = list_actors(address=ray_address(), filters=[("state", "=", "ALIVE")], limit=1000)
+    return {actor.name: actor.pid for actor in living if actor.name.startswith(RUN_ACTOR_PREFIX)}
 
 
 def kill_process(actor: str) -> None:

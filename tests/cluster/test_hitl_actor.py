@@ -99,7 +99,7 @@ async def test_answer_is_taken_up_when_nobody_was_woken(stage: Stage):
 
 async def test_stop_ends_a_paused_run_and_its_form(stage: Stage):
     """A paused run that is stopped ends as stopped, and its form cannot be answered any more."""
-    run_id, form_id = await paused(stage)
+    run_id, _ = await paused(stage)
     await stage.ports.runs.stop(run_id, "Stopped by user.")
     record = await stage.until_status(run_id, "stopped")
     assert record.error == "Stopped by user."

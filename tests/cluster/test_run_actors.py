@@ -1,6 +1,8 @@
 """Runs on real actors: how many at a time, who may use them, what a crash or a gone caller changes."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +15,7 @@ from actors.messages import Cursor, LeaseRequest
 from graph.events import FormOpened, NodeFinished, RunFinished, RunRecovered, RunResumed
 from local_cluster import LocalCluster
 from models.scripted_model import Script
-from stage import Stage, kill_process, open_stage, pid_of, ray_address, run_actors
+from stage import Stage, kill_process, open_stage, pid_of, pids, ray_address, run_actors
 
 HELD = Script.answer("one", " two", hold_after=1)
 pytestmark = pytest.mark.timeout(180)
@@ -110,6 +112,7 @@ async def test_actor_refuses_a_second_run_while_it_executes_one(stage: Stage):
     with pytest.raises(BusyError) as caught:
         await ask(actor, "run", second, "some-lease", patience_s=0.0)
     assert caught.value.run_id == first.run_id
+    assert str(caught.value) == f"the run actor executes run {first.run_id}"
     await script.release.remote()
     assert (await run).status == "succeeded"
 
@@ -194,11 +197,25 @@ async def test_supervisor_comes_back_when_killed_and_run_actors_survive(stage: S
     order = await stage.order("model")
     run = asyncio.create_task(stage.ports.runs.start(order))
     await script.wait_held.remote()
-    before = {name: pid_of(name) for name in run_actors()}
+    before = await stage.until_full()
     kill_process("run-supervisor")
     following = await stage.ports.runs.start(await stage.order("plain"))
     assert following.status == "succeeded"
-    assert {name: pid_of(name) for name in run_actors()} == before
+    assert await asyncio.to_thread(pids) == before
     await script.release.remote()
     assert (await run).status == "succeeded"
     assert not await _is_recovered(stage, order.run_id)
+
+
+async def test_stopped_process_is_ended_and_its_run_goes_on(stage: Stage):
+    """A process that hangs looks alive to Ray; three missed pings end it, and another one takes the run over."""
+    script = await stage.set_script(HELD)
+    order = await stage.order("model")
+    run = asyncio.create_task(stage.ports.runs.start(order))
+    await script.wait_held.remote()
+    actor = (await stage.ports.journal.get(order.run_id)).actor
+    os.kill(await asyncio.to_thread(pid_of, actor), signal.SIGSTOP)
+    await stage.until(lambda: _is_recovered(stage, order.run_id), "the recovery")
+    await script.release.remote()
+    assert (await run).status == "succeeded"
+    assert actor not in run_actors()

@@ -62,7 +62,6 @@ async def race(*contenders: Awaitable[Any]) -> list[Any]:
 async def test_answer_meets_pause(pair: tuple[StoreWorld, StoreWorld], is_first_write: bool) -> None:
     """Either the pause finds the answer and is refused, or the answer finds the paused run: none is left alone."""
     mine, other = pair
-    outcomes = set()
     for number in range(ROUNDS):
         run = new_run(f"run {number}")
         form = new_form(run)
@@ -77,8 +76,6 @@ async def test_answer_meets_pause(pair: tuple[StoreWorld, StoreWorld], is_first_
         assert isinstance(resumable, Resumable), resumable
         assert [item.form_id for item in left] == ([] if resumable.run_status == "paused" else [form.form_id])
         assert [item.form_id for item in await mine.journal.inbox(run.run_id)] == [form.form_id]
-        outcomes.add(resumable.run_status)
-    assert outcomes <= {"paused", "running"}
 
 
 async def test_one_of_two_answers_wins(pair: tuple[StoreWorld, StoreWorld]) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from test_engine_flow import CONTAINS_HELLO, story
-from test_engine_text import texts
 
 from factories import edge, end, human, llm, node, plan, start, template
 from fakes import ListForms, ListRecorder, ScriptedChat, TickClock, effects
@@ -25,6 +23,8 @@ from graph.plan import Plan
 from graph.ports import ChatDelta, InboxItem
 from graph.run_state import RunState, apply
 from graph.snapshot import dump_state, load_state
+from test_engine_flow import CONTAINS_HELLO, story
+from test_engine_text import texts
 
 
 class Stage:

@@ -2,14 +2,13 @@
 
 import asyncio
 
-from test_engine_flow import CONTAINS_HELLO, run, story
-
 from factories import edge, end, llm, node, plan, start
 from fakes import ListRecorder, ScriptedChat, TickClock, effects
 from graph.engine import Engine
 from graph.events import NodeFinished, TextEmitted, TextPart
 from graph.ports import ChatDelta, InboxItem
 from graph.run_state import RunState
+from test_engine_flow import CONTAINS_HELLO, run, story
 
 
 def texts(recorder: ListRecorder) -> str:

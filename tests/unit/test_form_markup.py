@@ -25,6 +25,13 @@ def test_placeholder_of_an_undeclared_name_is_text() -> None:
     assert "{{#$output.nobody#}}" in render_content("{{#$output.nobody#}}", FIELDS)[0]
 
 
+@pytest.mark.parametrize("caption", ["Comment: ", "**Comment:** ", "a: b\nyour *comment*: ", "意见："])
+def test_field_behind_a_colon_is_captioned(caption: str) -> None:
+    """Where the author's line names the field, its control is marked, so that its own label need not be seen."""
+    html, _ = render_content(f"{caption}{{{{#$output.comment#}}}}", FIELDS)
+    assert '<span class="captioned"><textarea></textarea></span>' in html
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -77,7 +77,7 @@ def test_end_gives_raw_values_or_null():
 
 
 def test_end_streams_its_outputs_on_lines():
-    """Neighbours are parted by a line break, which an output without a selector leaves too, but never as the last piece."""
+    """A line break parts neighbours, also where an output has no selector, but never comes last."""
     parts = KINDS["end"].parts
     assert parts is not None
     outputs = [{"variable": name, "value_selector": selector} for name, selector in

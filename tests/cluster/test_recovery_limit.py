@@ -1,0 +1,31 @@
+"""A run that kills every process that executes it is given up."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from local_cluster import LocalCluster
+from models.scripted_model import Script
+from stage import kill_process, open_stage
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: LocalCluster, tmp_path: Path):
+    """After the set number of recoveries a run fails with a sentence that says so, instead of killing for ever."""
+    async with open_stage(tmp_path, pool_size=1, max_recoveries=1) as stage:
+        script = await stage.set_script(Script.answer("one", hold_after=0))
+        order = await stage.order("model")
+        run = asyncio.create_task(stage.ports.runs.start(order))
+        for attempts in (1, 2):
+            await stage.until(lambda n=attempts: _has_calls(script, n), "the model call")
+            actor = (await stage.ports.journal.get(order.run_id)).actor
+            await asyncio.to_thread(kill_process, actor)
+        outcome = await run
+        assert outcome.status == "failed"
+        assert outcome.error.startswith("the run was given up")
+
+
+async def _has_calls(script, count: int) -> bool:
+    return len(await script.calls.remote()) == count

@@ -1,0 +1,87 @@
+"""Opening a form: its deadlines, its recipients, and a token hash for each surface that may act."""
+
+from itertools import count
+
+from actors.form_opening import may_answer_by_id, needs_members, new_form, new_recipients, token_rows
+from actors.messages import FormOrder
+from graph.ports import FormRequest
+from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
+from hitl.policy import token_surfaces
+from hitl.recipient import Member, RecipientType
+from hitl.surface import Surface
+
+KEY = TokenKey(b"k" * 32)
+WEB = {"type": "webapp", "enabled": True}
+MAIL = {"type": "email", "enabled": True, "config": {"recipients": {"whole_workspace": True, "items": []}}}
+
+
+def opening(*methods: dict, source: str = "service-api", account_id: str | None = None, inputs: tuple = ()):
+    """A form with its recipients; ids are counted."""
+    ids = count(1)
+
+    def new_id() -> str:
+        return f"id{next(ids)}"
+
+    request = FormRequest(
+        "run",
+        "node",
+        "execution",
+        "Title",
+        "Well?",
+        list(inputs),
+        [{"id": "ok", "title": "OK"}],
+        {},
+        list(methods),
+        60.0,
+    )
+    order = FormOrder(request, "ws", "app", source, account_id)
+    form = new_form(order, 1000.0, 3600.0, new_id)
+    return form, new_recipients(order, form.form_id, [Member("acc", "a@example.com")], new_id)
+
+
+def test_form_has_both_deadlines():
+    """The node's timeout and the global one count from the opening."""
+    form, _ = opening(WEB)
+    assert (form.expires_at, form.global_expires_at) == (1060.0, 4600.0)
+    assert (form.run_id, form.execution_id, form.definition.node_title) == ("run", "execution", "Title")
+    assert form.definition.display_in_ui
+
+
+def test_recipients_follow_the_delivery_methods():
+    """Web app, members by mail, and the console's inbox; members are needed for mail alone."""
+    _, recipients = opening(WEB, MAIL)
+    assert [each.type for each in recipients] == [
+        RecipientType.STANDALONE_WEB_APP, RecipientType.EMAIL_MEMBER, RecipientType.BACKSTAGE
+    ]  # fmt: skip
+    assert needs_members([WEB, MAIL])
+    assert not needs_members([WEB, None])
+
+
+def test_every_surface_that_may_act_has_a_token_of_its_own():
+    """There is one hash for each (recipient, surface); none of them opens another."""
+    form, recipients = opening(WEB, MAIL)
+    rows = [row for each in recipients for row in token_rows(form, each, KEY)]
+    assert len({row.token_hash for row in rows}) == len(rows)
+    assert [(row.recipient_id, row.surface) for row in rows] == [
+        (each.recipient_id, surface) for each in recipients for surface in token_surfaces(each.type)
+    ]
+    token = derive_token(KEY, Purpose.SUBMIT, form.form_id, recipients[0].recipient_id, Surface.WEB, 1)
+    assert hash_token(token) in {row.token_hash for row in rows}
+
+
+def test_form_that_asks_for_files_has_upload_tokens_for_the_public_page():
+    """Whoever may answer on the public page may upload there, and only there."""
+    form, recipients = opening(WEB, inputs=({"type": "file", "output_variable_name": "doc"},))
+    uploads = {
+        each.type: [row.surface for row in token_rows(form, each, KEY) if row.purpose is Purpose.UPLOAD]
+        for each in recipients
+    }
+    assert set(uploads[RecipientType.STANDALONE_WEB_APP]) == {Surface.SERVICE_API, Surface.OPENAPI, Surface.WEB}
+    assert uploads[RecipientType.BACKSTAGE] == []
+
+
+def test_account_may_answer_by_id_what_the_console_shows():
+    """A form with a living console recipient can be answered by its id."""
+    _, recipients = opening(source="debugger", account_id="acc")
+    assert may_answer_by_id(recipients)
+    assert not may_answer_by_id([])

@@ -1,0 +1,55 @@
+"""Settings: read from the environment, sent to actors without passwords."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.settings import Settings, join_password, split_password
+
+URL = "postgresql+psycopg://green:p%40ss@db:5432/room"
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    """A variable is named GREENROOM_ and the field's name; paths become absolute."""
+    monkeypatch.setenv("GREENROOM_POOL_SIZE", "7")
+    monkeypatch.setenv("GREENROOM_DATA_DIR", "somewhere")
+    settings = Settings()
+    assert settings.pool_size == 7
+    assert settings.data_dir == Path.cwd() / "somewhere"
+    assert settings.secrets_file == Path.cwd() / "somewhere" / "secrets.json"
+    assert settings.database_url == f"sqlite:///{Path.cwd()}/somewhere/greenroom.db"
+
+
+def test_no_password_shows_when_settings_are_printed_or_sent():
+    """A password in a URL moves to its own field, which neither repr nor the plain form shows."""
+    settings = Settings(database_url=URL, redis_url="redis://:hush@cache:6379/0")
+    for text in (repr(settings), settings.plain):
+        assert "p%40ss" not in text
+        assert "hush" not in text
+    assert settings.database_url_to_open() == URL
+    assert settings.redis_url_to_open() == "redis://:hush@cache:6379/0"
+
+
+def test_sent_settings_take_passwords_from_the_receiving_process(monkeypatch: pytest.MonkeyPatch):
+    """An actor opens the database of the sender with the password of its own environment."""
+    plain = Settings(database_url=URL, pool_size=5).plain
+    assert Settings.from_plain(plain).database_url_to_open() == "postgresql+psycopg://green@db:5432/room"
+    monkeypatch.setenv("GREENROOM_DATABASE_URL", URL)
+    received = Settings.from_plain(plain)
+    assert received.database_url_to_open() == URL
+    assert received.pool_size == 5
+
+
+def test_sent_settings_are_not_mixed_with_the_environment(monkeypatch: pytest.MonkeyPatch):
+    """What the sender had counts, also where it was the default."""
+    plain = Settings().plain
+    monkeypatch.setenv("GREENROOM_POOL_SIZE", "9")
+    assert Settings.from_plain(plain).pool_size == 3
+
+
+@pytest.mark.parametrize("url", [URL, "sqlite:////a/b.db", "redis://cache", "postgresql://host/db"])
+def test_split_and_joined_password_give_the_url_back(url: str):
+    """Taking the password out of a URL loses nothing."""
+    plain, password = split_password(url)
+    held = Settings(database_password=password).database_password if password else None
+    assert join_password(plain, held) == url
