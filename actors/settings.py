@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     """The same inline as JSON; wins over ``models_file``. Names environment variables of API keys, never a key."""
 
     tools_file: Path | None = None
-    """YAML file that says what the tools of workflow files mean; it names environment variables of keys, never a key."""
+    """YAML file that says what the tools of workflow files mean. It names environment variables, never a key."""
 
     sandbox_workers: int = Field(2, ge=1)
     """How many code nodes of one language run at a time in one run actor: worker processes kept."""

@@ -143,7 +143,7 @@ async def test_reading_leaves_no_process_behind():
     reader = DocumentReader()
     book = small.zipped({**_book(b"<p>x</p>" * 1_000_000)})
     task = asyncio.create_task(reader.text_of(book, "a.epub", None, ".epub"))
-    while not _children():  # noqa: ASYNC110  the system tells nobody that a process has begun
+    while not _children():
         await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -174,7 +174,7 @@ async def test_process_sees_nothing_of_ours(monkeypatch):
     task = asyncio.create_task(
         reader.text_of(small.zipped({**_book(b"<p>x</p>" * 1_000_000)}), "a.epub", None, ".epub")
     )
-    while not (pids := _children()):  # noqa: ASYNC110  as above
+    while not (pids := _children()):
         await asyncio.sleep(0.01)
     seen = Path(f"/proc/{pids[0]}/environ").read_bytes()
     await task

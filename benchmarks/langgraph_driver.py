@@ -1,0 +1,119 @@
+"""Measures LangGraph in its own environment; see benchmarks.peers for what it is asked and answers.
+
+A workflow becomes a StateGraph without a checkpointer, compiled before the clock starts. Templates become functions
+that hand the value on, which is less than rendering it; an iteration becomes a map over its items (``Send``) or, in
+sequence, a node that returns to itself; a loop likewise.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+JsonObject = dict[str, Any]
+Run = Callable[[], Any]
+
+
+def newer(old: Any, new: Any) -> Any:
+    """Let the last write win where several nodes write in one step."""
+    return new
+
+
+class Value(TypedDict):
+    """What a graph of plain nodes hands on."""
+
+    value: Annotated[Any, newer]
+
+
+class Passes(TypedDict):
+    """What an iteration goes through and has gathered."""
+
+    items: list[str]
+    index: int
+    results: Annotated[list[str], operator.add]
+
+
+class Item(TypedDict):
+    """What one pass of a parallel iteration gets."""
+
+    item: str
+
+
+class Count(TypedDict):
+    """The variable of a loop."""
+
+    n: int
+
+
+def plain(asked: JsonObject) -> Run:
+    """Return a run of a graph without containers, one node for each of its nodes."""
+    builder = StateGraph(Value)
+    nodes, edges = asked["graph"]["nodes"], asked["graph"]["edges"]
+    for each in nodes:
+        builder.add_node(each["id"], lambda state: {"value": state["value"]})
+    builder.add_edge(START, "start")
+    sources: dict[str, list[str]] = {}
+    for each in edges:
+        sources.setdefault(each["target"], []).append(each["source"])
+    for target, before in sources.items():
+        builder.add_edge(before if len(before) > 1 else before[0], target)
+    builder.add_edge("end", END)
+    compiled = builder.compile()
+    given, config = {"value": asked["inputs"]["q"]}, {"recursion_limit": len(nodes) + 10}
+    return lambda: {"out": compiled.invoke(given, config)["value"]}
+
+
+def passes(asked: JsonObject) -> Run:
+    """Return a run of an iteration, one item after the other."""
+    items = asked["inputs"]["items"]
+    builder = StateGraph(Passes)
+    builder.add_node("start", lambda state: {"index": 0})
+    builder.add_node(
+        "t", lambda state: {"results": [state["items"][state["index"]]], "index": state["index"] + 1}
+    )
+    builder.add_node("end", lambda state: {"index": state["index"]})
+    builder.add_edge(START, "start")
+    builder.add_edge("start", "t")
+    builder.add_conditional_edges("t", lambda state: "t" if state["index"] < len(state["items"]) else "end")
+    builder.add_edge("end", END)
+    compiled = builder.compile()
+    config = {"recursion_limit": len(items) + 10}
+    return lambda: {"out": compiled.invoke({"items": items, "results": []}, config)["results"]}
+
+
+def parallel_passes(asked: JsonObject) -> Run:
+    """Return a run of an iteration, as many items side by side as the workflow says."""
+    items = asked["inputs"]["items"]
+    container = next(each["data"] for each in asked["graph"]["nodes"] if each["data"]["type"] == "iteration")
+    builder = StateGraph(Passes)
+    builder.add_node("start", lambda state: {"index": 0})
+    builder.add_node("t", lambda state: {"results": [state["item"]]}, input_schema=Item)
+    builder.add_node("end", lambda state: {"index": len(state["results"])})
+    builder.add_edge(START, "start")
+    builder.add_conditional_edges("start", lambda state: [Send("t", {"item": item}) for item in state["items"]], ["t"])
+    builder.add_edge("t", "end")
+    builder.add_edge("end", END)
+    compiled = builder.compile()
+    config = {"max_concurrency": container["parallel_nums"]}
+    return lambda: {"out": compiled.invoke({"items": items, "results": []}, config)["results"]}
+
+
+def rounds(asked: JsonObject) -> Run:
+    """Return a run of a loop that counts."""
+    count = next(each["data"]["loop_count"] for each in asked["graph"]["nodes"] if each["data"]["type"] == "loop")
+    builder = StateGraph(Count)
+    builder.add_node("start", lambda state: {"n": 0})
+    builder.add_node("add", lambda state: {"n": state["n"] + 1})
+    builder.add_node("end", lambda state: {"n": state["n"]})
+    builder.add_edge(START, "start")
+    builder.add_edge("start", "add")
+    builder.add_conditional_edges("add", lambda state: "add" if state["n"] < count else "end")
+    builder.add_edge("end", END)
+    compiled = builder.compile()
+    config = {"recursion_limit": count + 10}
+    return lambda: {"out": compiled.invoke({"n": 0}, config)["n"]}
+
+
+SHAPES = {"graph": plain, "passes": passes, "parallel-passes": parallel_passes, "rounds": rounds}
