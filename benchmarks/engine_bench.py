@@ -1,99 +1,112 @@
-"""What the engine itself costs per node: workflows of pure nodes, in process, facts dropped."""
+"""What the engine costs per node, beside its peers: workflows of pure nodes, in process.
+
+Ours and the peers' take turns, round by round, so that a machine that gets slower or faster hits all of them. A figure
+is the median of its rounds; ``vs_<peer>`` is the median of the rounds' ratios, peer to ours: 20 means that a run of the
+peer takes 20 times as long. Every time is divided by the same count of nodes (``Case.node_count``).
+
+Keys: ``<case>.us_per_node``, ``<case>.vs_<peer>``, ``durable_chain_100.us_per_node`` (journal on SQLite, synchronous
+FULL), ``compile_10000.ms`` (workflow file to plan), ``run_in_flight.bytes`` (a run that waits for its model).
+"""
 
 import asyncio
-import statistics
+import gc
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from statistics import median
 
-from benchmarks import graphon_peer
-from benchmarks.workflows import graphs
-from graph.engine import Engine
-from graph.events import Fact, RunFinished, TextPart
-from graph.parse_workflow import parse_document
-from graph.plan import Plan, compile_plan
-from graph.ports import ChatDelta, ChatRequest, Effects, FormRequest, InboxItem, OpenedForm
-from graph.run_state import RunState
+from rich.console import Console
 
-REPEATS = 200
-WARM_UP = 20
+from benchmarks.engine_runs import bytes_in_flight, compiled, durable, in_memory, repeated
+from benchmarks.peers import ROOT, Peer, prepare_peers
+from benchmarks.workflows import Case, chain, engine_cases
+
+DURABLE = "durable_chain_100"
 
 Figures = dict[str, float]
+Samples = dict[str, list[float]]
+"""Case, or case and peer as in ``chain_100/graphon`` -> seconds per run, one value a round."""
 
 
-class DroppingRecorder:
-    """Takes facts and forgets them."""
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured. ``budget_s``: seconds for one case in one round; ``long_rounds``: for the long cases."""
 
-    async def append(self, facts: Sequence[Fact], taken: Sequence[str] = ()) -> None:
-        """Drop ``facts``."""
-
-    async def pause(self, facts: Sequence[Fact], taken: Sequence[str], snapshot: bytes) -> Sequence[InboxItem]:
-        """Drop ``facts``; nothing is ever left to take up."""
-        return []
-
-    def tell(self, part: TextPart) -> None:
-        """Drop ``part``."""
-
-
-class NoEffects:
-    """Stands for the ports that pure nodes never call."""
-
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
-        """Refuse."""
-        raise NotImplementedError(request.name)
-
-    async def open_form(self, request: FormRequest) -> OpenedForm:
-        """Refuse."""
-        raise NotImplementedError(request.node_id)
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> float:
-        """Return Unix seconds."""
-        return time.time()
+    rounds: int = 7
+    long_rounds: int = 3
+    budget_s: float = 0.3
+    least: int = 3
 
 
 def measure(with_peers: bool) -> Figures:
-    """Return the medians by name, in microseconds per node; the peers' too if asked for and possible."""
-    figures: Figures = {}
-    for name, graph in graphs().items():
-        document = {"kind": "app", "version": "0.6.0", "app": {"name": name, "mode": "workflow"}}
-        plan, compile_s = compiled({**document, "workflow": {"graph": graph, "features": {}}})
-        runs_s = asyncio.run(timed_runs(plan))
-        figures[f"greenroom.{name}.us_per_node"] = statistics.median(runs_s) / len(plan.workflow.nodes) * 1e6
-        figures[f"greenroom.{name}.compile_ms"] = compile_s * 1e3
-    if with_peers:
-        figures |= graphon_peer.measure()
-        for name in graphs():
-            peer = figures.get(f"graphon.{name}.us_per_node")
-            if peer is not None:
-                figures[f"ratio.{name}"] = peer / figures[f"greenroom.{name}.us_per_node"]
-    return figures
+    """Return the figures by key, with the peers' ratios if asked for and possible."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    peers = prepare_peers(console) if with_peers else []
+    return asyncio.run(measure_cases(engine_cases(), chain(10_000), peers, Effort(), console))
 
 
-def compiled(document: dict[str, Any]) -> tuple[Plan, float]:
-    """Return the plan of an app file and the seconds that reading and compiling it took."""
+async def measure_cases(
+    cases: Mapping[str, Case], long_file: Case, peers: Sequence[Peer], effort: Effort, console: Console
+) -> Figures:
+    """Return the figures of ``cases`` and of compiling ``long_file``; what is left out goes to ``console``."""
+    figures = {
+        "compile_10000.ms": median(compile_seconds(long_file) for _ in range(3)) * 1e3,
+        "run_in_flight.bytes": await bytes_in_flight(),
+    }
+    async with AsyncExitStack() as stack:
+        for peer in peers:
+            await stack.enter_async_context(peer)
+        samples = await rounds_of(cases, peers, effort, console)
+    for peer in peers:
+        for note in peer.notes:
+            console.print(note, markup=False)
+    return figures_of(cases, [peer.name for peer in peers], samples) | figures
+
+
+def compile_seconds(case: Case) -> float:
+    """Return the seconds from the mapping of a workflow file to its plan."""
+    gc.collect()
     began = time.perf_counter()
-    parsed = parse_document(document)
-    if parsed.workflow is None:
-        raise ValueError([str(fault) for fault in parsed.faults])
-    plan = compile_plan(parsed.workflow)
-    return plan, time.perf_counter() - began
+    compiled(case.graph)
+    return time.perf_counter() - began
 
 
-async def timed_runs(plan: Plan) -> list[float]:
-    """Run the plan many times and return the seconds of each run, from its state to its last fact."""
-    seconds = []
-    for repeat in range(WARM_UP + REPEATS):
-        run_id = f"00000000-0000-7000-8000-{repeat:012d}"
-        began = time.perf_counter()
-        engine = Engine(
-            plan, RunState(plan), run_id, Effects(NoEffects(), NoEffects()), DroppingRecorder(), SystemClock()
-        )
-        outcome = await engine.start({"q": "hello"}, {"user_id": "bench"})
-        seconds.append(time.perf_counter() - began)
-        if not (isinstance(outcome, RunFinished) and outcome.outputs == {"out": "hello"}):
-            raise ValueError(outcome)
-    return seconds[WARM_UP:]
+async def rounds_of(cases: Mapping[str, Case], peers: Sequence[Peer], effort: Effort, console: Console) -> Samples:
+    """Run all rounds and return the median of each sample."""
+    samples: Samples = {}
+    runs = {name: in_memory(case, compiled(case.graph)) for name, case in cases.items()}
+    chain_100 = chain(100)
+    async with durable(chain_100, compiled(chain_100.graph), ROOT) as durable_run:
+        for round_number in range(effort.rounds):
+            console.print(f"round {round_number + 1} of {effort.rounds} …")
+            for name, case in cases.items():
+                if case.is_long and round_number >= effort.long_rounds:
+                    continue
+                least = 1 if case.is_long else effort.least
+                samples.setdefault(name, []).append(median(await repeated(runs[name], effort.budget_s, effort.least)))
+                for peer in peers:
+                    seconds = await peer.seconds(name, described(case), effort.budget_s, least)
+                    if seconds:
+                        samples.setdefault(f"{name}/{peer.name}", []).append(median(seconds))
+            samples.setdefault(DURABLE, []).append(median(await repeated(durable_run, effort.budget_s, effort.least)))
+    return samples
+
+
+def described(case: Case) -> dict[str, object]:
+    """Return what a peer's driver must know of a case."""
+    return {key: value for key, value in asdict(case).items() if key in ("graph", "inputs", "outputs", "shape")}
+
+
+def figures_of(cases: Mapping[str, Case], peers: Sequence[str], samples: Samples) -> Figures:
+    """Return the figures that ``samples`` give."""
+    figures: Figures = {}
+    for name, case in cases.items():
+        ours = samples[name]
+        figures[f"{name}.us_per_node"] = median(ours) / case.node_count * 1e6
+        for peer in peers:
+            theirs = samples.get(f"{name}/{peer}")
+            if theirs:
+                figures[f"{name}.vs_{peer}"] = median(t / o for t, o in zip(theirs, ours, strict=False))
+    figures[f"{DURABLE}.us_per_node"] = median(samples[DURABLE]) / 100 * 1e6
+    return figures

@@ -1,19 +1,23 @@
-"""Measures LangGraph in its own environment; see benchmarks.peers for what it is asked and answers.
+"""Measures LangGraph in its own environment; see driver_loop for what it is asked and answers.
 
 A workflow becomes a StateGraph without a checkpointer, compiled before the clock starts. Templates become functions
 that hand the value on, which is less than rendering it; an iteration becomes a map over its items (``Send``) or, in
 sequence, a node that returns to itself; a loop likewise.
 """
 
+import logging
 import operator
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
+from driver_loop import Run, serve
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 JsonObject = dict[str, Any]
-Run = Callable[[], Any]
+Invoke = Callable[[], JsonObject]
+"""Runs the compiled graph once and returns its outputs."""
 
 
 def newer(old: Any, new: Any) -> Any:
@@ -47,7 +51,7 @@ class Count(TypedDict):
     n: int
 
 
-def plain(asked: JsonObject) -> Run:
+def plain(asked: JsonObject) -> Invoke:
     """Return a run of a graph without containers, one node for each of its nodes."""
     builder = StateGraph(Value)
     nodes, edges = asked["graph"]["nodes"], asked["graph"]["edges"]
@@ -65,14 +69,12 @@ def plain(asked: JsonObject) -> Run:
     return lambda: {"out": compiled.invoke(given, config)["value"]}
 
 
-def passes(asked: JsonObject) -> Run:
+def passes(asked: JsonObject) -> Invoke:
     """Return a run of an iteration, one item after the other."""
     items = asked["inputs"]["items"]
     builder = StateGraph(Passes)
     builder.add_node("start", lambda state: {"index": 0})
-    builder.add_node(
-        "t", lambda state: {"results": [state["items"][state["index"]]], "index": state["index"] + 1}
-    )
+    builder.add_node("t", lambda state: {"results": [state["items"][state["index"]]], "index": state["index"] + 1})
     builder.add_node("end", lambda state: {"index": state["index"]})
     builder.add_edge(START, "start")
     builder.add_edge("start", "t")
@@ -83,7 +85,7 @@ def passes(asked: JsonObject) -> Run:
     return lambda: {"out": compiled.invoke({"items": items, "results": []}, config)["results"]}
 
 
-def parallel_passes(asked: JsonObject) -> Run:
+def parallel_passes(asked: JsonObject) -> Invoke:
     """Return a run of an iteration, as many items side by side as the workflow says."""
     items = asked["inputs"]["items"]
     container = next(each["data"] for each in asked["graph"]["nodes"] if each["data"]["type"] == "iteration")
@@ -100,7 +102,7 @@ def parallel_passes(asked: JsonObject) -> Run:
     return lambda: {"out": compiled.invoke({"items": items, "results": []}, config)["results"]}
 
 
-def rounds(asked: JsonObject) -> Run:
+def rounds(asked: JsonObject) -> Invoke:
     """Return a run of a loop that counts."""
     count = next(each["data"]["loop_count"] for each in asked["graph"]["nodes"] if each["data"]["type"] == "loop")
     builder = StateGraph(Count)
@@ -117,3 +119,20 @@ def rounds(asked: JsonObject) -> Run:
 
 
 SHAPES = {"graph": plain, "passes": passes, "parallel-passes": parallel_passes, "rounds": rounds}
+
+
+def prepare(asked: JsonObject) -> Run:
+    """Return a run of the workflow's counterpart."""
+    invoke = SHAPES[asked["shape"]](asked)
+
+    def run() -> tuple[float, JsonObject]:
+        began = time.perf_counter()
+        outputs = invoke()
+        return time.perf_counter() - began, outputs
+
+    return run
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    serve(prepare)

@@ -29,12 +29,22 @@ def main() -> None:
     for name in arguments.names or MEASUREMENTS:
         measured = MEASUREMENTS[name](arguments.peers)
         figures |= {f"{name}.{figure}": value for figure, value in measured.items()}
-        table = Table("figure", "median", title=f"{name}, Python {platform.python_version()}")
-        for figure, value in measured.items():
-            table.add_row(figure, f"{value:,.2f}")
-        console.print(table)
+        console.print(table_of(name, measured))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def table_of(name: str, measured: dict[str, float]) -> Table:
+    """Return the table of a measurement: a line for each case, a column for each quantity."""
+    cases = dict.fromkeys(figure.split(".")[0] for figure in measured)
+    quantities = list(dict.fromkeys(figure.split(".")[1] for figure in measured))
+    table = Table("case", title=f"{name}, Python {platform.python_version()}, medians")
+    for quantity in quantities:
+        table.add_column(quantity, justify="right")
+    for case in cases:
+        values = (measured.get(f"{case}.{quantity}") for quantity in quantities)
+        table.add_row(case, *("" if value is None else f"{value:,.1f}" for value in values))
+    return table
 
 
 if __name__ == "__main__":

@@ -137,6 +137,15 @@ def loop(count: int) -> Case:
     return Case(graph, 3 + count, {"q": "hello"}, {"out": count}, "rounds")
 
 
+def waiting_for_model() -> JsonObject:
+    """Return the graph of a run that stands at its model: start, template, llm, end."""
+    model = {"provider": "benchmark", "name": "silent", "mode": "chat", "completion_params": {}}
+    prompt = [{"role": "user", "text": "{{#t.output#}}"}]
+    ask = node("ask", "llm", model=model, prompt_template=prompt)
+    nodes = [start(), template("t", ["start", "q"]), ask, end(["ask", "text"])]
+    return {"nodes": nodes, "edges": path("start", "t", "ask", "end")}
+
+
 def engine_cases() -> dict[str, Case]:
     """Return every case of the engine's measurement by its name."""
     return {

@@ -1,31 +1,33 @@
 """Runs a workflow in this process, with scripted nodes and people: no Ray, no database, no server.
 
-It is the engine itself that runs; only what reaches outside is replaced: nodes with effects answer from the script,
-forms are answered by scripted people at each pause.
+It is the engine itself that runs; only what reaches outside is replaced: nodes answer from the script, or over made-up
+models, tools and servers; forms are answered by scripted people at each pause. Code really runs, in the sandbox.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from uuid_utils import uuid7
 
-from cli.simulation_script import Behaviour, Script
+from cli.simulation_nodes import ScriptedNodes, delay, fail
+from cli.simulation_ports import AnyFile, MockedChat, MockedFiles, MockedHttp, MockedTools
+from cli.simulation_script import Behaviour, InvalidScriptError, Script
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
-from graph.errors import NodeError
+from graph.errors import InvalidInputError
 from graph.events import Fact, FormOpened, RunPaused, TextPart
-from graph.nodes.kind import EffectContext, NodeResult
 from graph.plan import Plan, PlanNode, compile_plan
-from graph.ports import ChatDelta, ChatRequest, ChatUsage, Effects, FormRequest, InboxItem, OpenedForm
+from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
 from graph.run_state import RunState
 from graph.start_form import check_inputs
-from graph.variable_pool import VariablePool
+from graph.value_types import is_valid
 from graph.workflow import Workflow
+from hitl.errors import InvalidSubmissionError
+from hitl.form import FormDefinition
+from hitl.submission import resolved_for_get, validate_submission
 
-MOCKED_TEXT = "This is a mocked LLM response"
-"""What a model says that the script does not name (spec/graph.md 7.1)."""
+_WHO = "simulated"
 
 
 class SimulatedRun:
@@ -42,47 +44,65 @@ class SimulatedRun:
 
         Raises:
             InvalidWorkflowError: it has faults that keep it from running.
+            InvalidScriptError: the script does not fit it.
         """
         self.plan: Plan = compile_plan(workflow)
         self.run_id = str(uuid7())
         self.facts: list[Fact] = []
-        self._script = script
+        script.check(self.plan)
+        self._nodes = ScriptedNodes(self.plan, script)
+        self._state = RunState(self.plan)
         self._on_fact = on_fact
         self._on_part = on_part
         self._code = WasmCodeSandbox()
-        self._calls: dict[str, int] = {}
+        chat, tools, http, files = MockedChat(self._node_of), MockedTools(), MockedHttp(), MockedFiles()
+        self._effects = Effects(chat, forms=self, code=self._code, http=http, files=files, tools=tools)
         self._behaviours: dict[str, Behaviour] = {}
-        for scope in self.plan.scopes.values():
-            for node in scope.nodes:
-                self._replace_effect(node)
+        """Form id -> what its person does."""
 
-    async def run(self, inputs: dict[str, Any], query: str, conversation: dict[str, Any]) -> Outcome:
+    async def run(self, inputs: dict[str, Any], query: str = "", conversation: dict[str, Any] | None = None) -> Outcome:
         """Run to the end, or to a pause that no scripted person ends.
 
+        Args:
+            inputs: of the start form; what another kind of entry hands on.
+            query: what the user says (chatflows).
+            conversation: values of conversation variables other than in the file.
+
         Raises:
-            InvalidInputError: ``inputs`` do not fit the start form.
+            InvalidInputError: ``inputs`` do not fit the start form, or ``conversation`` the declared variables.
+            InvalidScriptError: a scripted answer does not fit its form.
         """
-        checked = check_inputs(self.plan.start_form, inputs)
-        state = RunState(self.plan)
-        system: dict[str, Any] = {"files": [], "user_id": "simulated", "app_id": "simulated"}
-        system |= {"workflow_id": self.plan.workflow.content_hash, "workflow_run_id": self.run_id}
-        if self.plan.workflow.mode == "advanced-chat":
-            system |= {"query": query, "dialogue_count": 1, "conversation_id": "simulated"}
+        workflow = self.plan.workflow
+        _check_conversation(workflow, conversation or {})
+        checked = self._checked(inputs)
+        system: dict[str, Any] = {"files": [], "user_id": _WHO, "app_id": _WHO}
+        system |= {"workflow_id": workflow.content_hash, "workflow_run_id": self.run_id}
+        if workflow.mode == "advanced-chat":
+            system |= {"query": query, "dialogue_count": 1, "conversation_id": _WHO}
         else:
             system["timestamp"] = int(self.now())
         try:
-            outcome = await self._engine(state).start(checked, system, conversation)
+            outcome = await self._engine().start(checked, system, conversation or {})
             while isinstance(outcome, RunPaused):
-                items = [item for form_id in outcome.form_ids if (item := self._answer(state, form_id))]
+                items = [item for form_id in outcome.form_ids if (item := self._answer(form_id))]
                 if not items:
                     return outcome
-                outcome = await self._engine(state).resume(items)
+                outcome = await self._engine().resume(items)
             return outcome
         finally:
             await self._code.close()
 
-    def _engine(self, state: RunState) -> Engine:
-        return Engine(self.plan, state, self.run_id, Effects(chat=self, forms=self, code=self._code), self, self)
+    def _engine(self) -> Engine:
+        return Engine(self.plan, self._state, self.run_id, self._effects, self, self)
+
+    def _node_of(self, execution_id: str) -> PlanNode:
+        return self._state.node(self._state.executions[execution_id])
+
+    def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if self.plan.top.nodes[self.plan.top.root].type != "start":
+            return inputs
+        form = self.plan.start_form
+        return with_files(form, check_inputs(form, inputs))
 
     def now(self) -> float:
         """Return the time (the engine's clock)."""
@@ -103,94 +123,48 @@ class SimulatedRun:
         await self.append(facts, taken)
         return ()
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
-        """Say the mocked text word by word (the engine's chat model)."""
-        if self._script.default == "fail":
-            raise NodeError(f"the script says nothing about model {request.name!r} and its default is fail")
-        words = MOCKED_TEXT.split(" ")
-        for number, word in enumerate(words):
-            yield ChatDelta(text=word if number == 0 else f" {word}")
-        yield ChatDelta(finish_reason="stop", usage=ChatUsage(completion_tokens=len(words)))
-
     async def open_form(self, request: FormRequest) -> OpenedForm:
         """Open a form that a scripted person answers (the engine's forms)."""
-        behaviour = self._next(request.node_id)
-        if behaviour is None and self._script.default == "fail":
-            raise NodeError(f"the script says nothing about form {request.node_id!r} and its default is fail")
+        call = self._nodes.next_call(request.node_id)
+        await delay(call)
+        fail(call)
         form_id = str(uuid7())
-        self._behaviours[form_id] = behaviour or Behaviour()
-        if behaviour is not None:
-            await self._begin(behaviour)
+        self._behaviours[form_id] = call
         return OpenedForm(form_id, self.now() + request.timeout_s, True)
 
-    def _answer(self, state: RunState, form_id: str) -> InboxItem | None:
-        behaviour = self._behaviours[form_id]
-        if behaviour.pause:
+    def _answer(self, form_id: str) -> InboxItem | None:
+        """Return what a person does with an open form, or None if nobody answers it."""
+        call, form = self._behaviours[form_id], self._state.forms[form_id].opened
+        if call.pause:
             return None
-        if behaviour.timeout:
+        if call.timeout:
             return InboxItem(str(uuid7()), "timeout", form_id)
-        form = state.forms[form_id].opened
-        action = behaviour.action or (form.definition["actions"][0]["id"] if form.definition["actions"] else "")
-        values = default_answer(form)
-        if values is None and behaviour.inputs is None:
+        definition = FormDefinition(**form.definition, node_id=form.node_id)
+        values = default_answer(definition) | (call.inputs or {})
+        action = call.action or next((each["id"] for each in definition.actions), None)
+        is_complete = all(field["output_variable_name"] in values for field in definition.inputs)
+        if not call.is_answer and (action is None or not is_complete):
             return None
-        return InboxItem(str(uuid7()), "submitted", form_id, action, {**(values or {}), **(behaviour.inputs or {})})
-
-    def _next(self, node_id: str) -> Behaviour | None:
-        scripted = self._script.nodes.get(node_id)
-        if scripted is None:
-            return None
-        number = self._calls.get(node_id, 0)
-        self._calls[node_id] = number + 1
-        return scripted.call(number)
-
-    async def _begin(self, behaviour: Behaviour) -> None:
-        if behaviour.delay_s:
-            await asyncio.sleep(behaviour.delay_s)
-        if behaviour.error is not None:
-            raise NodeError(behaviour.error, behaviour.error_type)
-
-    def _replace_effect(self, node: PlanNode) -> None:
-        """Let a node that the script names answer from it; forms keep their own step, people answer them."""
-        if node.id not in self._script.nodes or node.opens_form:
-            return
-        own_pure, own_effect = node.pure, node.effect
-
-        async def scripted(pool: VariablePool, context: EffectContext) -> Any:
-            behaviour = self._next(node.id) or Behaviour()
-            await self._begin(behaviour)
-            if behaviour.chunks is not None:
-                for chunk in behaviour.chunks:
-                    context.emit("text", chunk)
-                    await asyncio.sleep(0)
-                context.emit("text", "", True)
-            outputs = {"text": "".join(behaviour.chunks)} if behaviour.chunks is not None else {}
-            if behaviour.outputs is not None or behaviour.chunks is not None:
-                return NodeResult({**outputs, **(behaviour.outputs or {})})
-            result = own_pure(pool) if own_pure is not None else None
-            if result is None and own_effect is not None:
-                return await own_effect(pool, context)
-            return result or NodeResult({})
-
-        node.pure, node.effect = None, scripted
+        try:
+            answer = validate_submission(definition, action or "", values, AnyFile())
+        except InvalidSubmissionError as error:
+            raise InvalidScriptError(f"nodes.{form.node_id}: {error}") from error
+        return InboxItem(str(uuid7()), "submitted", form_id, answer.action_id, answer.values)
 
 
-def default_answer(form: FormOpened) -> dict[str, Any] | None:
-    """Return what a scripted person fills in without a script: defaults, else "" and the first option.
+def default_answer(definition: FormDefinition) -> dict[str, Any]:
+    """Return what a person submits who changes nothing: defaults, else "", and the first option.
 
-    Returns:
-        Input name -> value; None when the form wants a file, which only a script can give.
+    Fields that have none are left out: files, and a select without options.
     """
     values: dict[str, Any] = {}
-    resolved = form.definition["resolved_default_values"]
-    for field in form.definition["inputs"]:
-        name, kind = field["output_variable_name"], field["type"]
-        if kind in ("file", "file-list"):
-            return None
-        if kind == "select":
-            options = field["option_source"]["value"]
-            values[name] = options[0] if options else ""
-        else:
+    resolved = resolved_for_get(definition)
+    for field in definition.inputs:
+        name = field["output_variable_name"]
+        if field["type"] == "select":
+            values |= {name: option for option in field["option_source"]["value"][:1]}
+        elif field["type"] == "paragraph":
             default = field.get("default") or {}
-            values[name] = resolved.get(name, default.get("value", "") if default.get("type") == "constant" else "")
+            constant = default.get("value") if default.get("type") == "constant" else None
+            values[name] = resolved.get(name, constant or "")
     return values
