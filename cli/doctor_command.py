@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actors.secrets import load_secrets
 from actors.settings import Settings
-from cli.installation import local_address, read_settings
+from cli.installation import database_sentences, local_address, read_settings
 from graph.errors import GreenroomError
 from store.database import open_database
 
@@ -70,7 +70,8 @@ def findings(settings: Settings) -> list[str]:
     """Return what an operator must do something about."""
     faults = []
     try:
-        asyncio.run(reach_database(settings))
+        with database_sentences(settings):
+            asyncio.run(reach_database(settings))
     except GreenroomError as error:
         faults.append(str(error))
     if settings.data_dir.exists() and not os.access(settings.data_dir, os.W_OK | os.X_OK):
