@@ -1,6 +1,7 @@
 """Carries hints that something happened to a run; the facts themselves stay in the journal.
 
-A lost hint costs its receiver a second, so the hub keeps nothing on disk and nothing is repeated.
+A lost hint costs its receiver a second, so the hub keeps nothing on disk and nothing is repeated. Where Redis is
+configured, its stream takes the place of this actor.
 """
 
 import asyncio
@@ -12,10 +13,7 @@ import ray
 
 from actors.calls import EVENT_HUB, WAITS, on_loop, options
 from actors.code_version import code_version
-from actors.messages import Hint, HintBatch
-
-KEPT_COUNT = 10_000
-POLL_S = 10.0
+from store.hint_record import KEPT_COUNT, POLL_S, Hint, HintBatch
 
 
 class HintRing:

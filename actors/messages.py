@@ -137,24 +137,6 @@ class ActorState:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """Something happened to a run: its journal has come to ``number``, ``actor`` executes it ("" for nobody)."""
-
-    run_id: str
-    number: int
-    actor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HintBatch:
-    """Hints after a subscriber's place. ``is_reset``: some may have been missed; look at the journal."""
-
-    next: int
-    hints: list[Hint]
-    is_reset: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class FormOrder:
     """A form to open: the node's request with what the HITL actor needs to know about its run."""
 

@@ -9,14 +9,15 @@ import ray
 import structlog
 
 from actors.background import Background
-from actors.calls import EVENT_HUB, HITL_ACTOR, SUPERVISOR, WAITS, on_loop, options, tell
+from actors.calls import HITL_ACTOR, SUPERVISOR, WAITS, on_loop, options, tell
 from actors.code_version import code_version
 from actors.errors import BusyError
-from actors.messages import ActorState, Cursor, Hint, Release, RunOrder, RunOutcome, TailBatch
+from actors.messages import ActorState, Cursor, Release, RunOrder, RunOutcome, TailBatch
 from actors.pool import spare_mark
 from actors.run_segment import RunSegment
 from actors.settings import Settings
 from actors.wiring import Ports
+from store.hint_record import Hint
 
 _log = structlog.get_logger()
 
@@ -196,7 +197,8 @@ class RunActor:
             yield batch
 
     def _hint(self, hint: Hint) -> None:
-        tell(EVENT_HUB, "publish", [hint])
+        assert self._ports is not None
+        self._ports.hint_carrier.publish(hint)
 
 
 async def _attach(segment: RunSegment, cursor: Cursor) -> Any:

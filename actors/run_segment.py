@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import structlog
 
 from actors.errors import RunElsewhereError
-from actors.messages import FormOrder, Hint, RunOrder, RunOutcome
+from actors.messages import FormOrder, RunOrder, RunOutcome
 from actors.outside import Outside
 from actors.plans import Plans
 from actors.recorder import Ownership, RunRecorder
@@ -23,6 +23,7 @@ from graph.ports import ChatModel, Clock, CodeSandbox, Effects, FormRequest, Inb
 from graph.run_state import RunState, apply
 from graph.snapshot import load_state
 from store.errors import FencedError, RunExistsError
+from store.hint_record import Hint
 from store.journal import Journal
 from store.run_record import NewRun, RunRecord, StoredRun
 

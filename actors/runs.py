@@ -12,7 +12,6 @@ from actors.background import Background
 from actors.calls import SUPERVISOR, stream
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError
 from actors.forms import FormsClient
-from actors.hints import HintSubscription
 from actors.leases import LeaseHolder
 from actors.messages import Cursor, RunOrder, RunOutcome, TailBatch
 from actors.start_run import Hints, start_run, stored_outcome
@@ -33,9 +32,9 @@ class Runs:
         self._background = Background()
 
     @classmethod
-    def of(cls, journal: Journal, label: str, lease_ttl_s: float, queue_limit: int) -> "Runs":
-        """Return the runs of this process with a lease and a hub subscription of its own, made at first use."""
-        return cls(journal, FormsClient(), LeaseHolder(label, lease_ttl_s, queue_limit), HintSubscription())
+    def of(cls, journal: Journal, hints: Hints, label: str, lease_ttl_s: float, queue_limit: int) -> "Runs":
+        """Return the runs of this process with a lease of its own, made at first use."""
+        return cls(journal, FormsClient(), LeaseHolder(label, lease_ttl_s, queue_limit), hints)
 
     def warm_up(self) -> None:
         """Begin to hold a lease, so that the first start is one call too. Needs a running event loop."""

@@ -9,9 +9,9 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _SECRET_FIELDS = frozenset({"database_password", "redis_password"})
@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     A password inside ``database_url`` or ``redis_url`` moves to its own field, so that no URL shows one.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     data_dir: Path = Path(".greenroom")
     """Where the SQLite file, the stored files and the secrets lie unless named otherwise."""
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; empty: the SQLite file ``greenroom.db`` in ``data_dir``."""
     database_password: SecretStr | None = None
     redis_url: str = ""
-    """Empty: no Redis."""
+    """Where hints go between processes; empty: no Redis, the event hub carries them."""
     redis_password: SecretStr | None = None
     secrets_file: Path | None = None
     """JSON file of mode 0600, made on first start; default ``secrets.json`` in ``data_dir``."""
@@ -99,6 +99,21 @@ class Settings(BaseSettings):
                 values = {password_name: password, **values, url_name: url}
         return values
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        if url and not is_redis_url(url):
+            raise ValueError("must be redis://, rediss:// or unix:// and an address")
+        return url
+
+    @field_validator("redis_password")
+    @classmethod
+    def _check_redis_password(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        url = info.data.get("redis_url")
+        if url and not is_redis_url(join_password(url, password)):
+            raise ValueError("must be percent-encoded, because it goes into the URL")
+        return password
+
     @model_validator(mode="after")
     def _absolute_paths(self) -> Self:
         set_field = object.__setattr__
@@ -154,3 +169,17 @@ def join_password(url: str, password: SecretStr | None) -> str:
     parts = urlsplit(url)
     user, at, address = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user if at else ''}:{password.get_secret_value()}@{address}"))
+
+
+def is_redis_url(url: str) -> bool:
+    """Say whether the Redis client can read ``url``."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.path) if parts.scheme == "unix" else _has_address(parts)
+    except ValueError:
+        # The port is no number.
+        return False
+
+
+def _has_address(parts: SplitResult) -> bool:
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0

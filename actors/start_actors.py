@@ -21,6 +21,8 @@ START_PATIENCE_S = 60.0
 async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None:
     """Return when supervisor, HITL actor and hub answer; made if they do not exist. May be repeated.
 
+    Where Redis is configured there is no hub.
+
     Args:
         settings: what new actors get.
         is_deployer: replace actors that run other code. Only the deployment does so, or two versions would replace
@@ -31,10 +33,11 @@ async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None
         CodeVersionError: other code runs, also after a replacement.
     """
     makers: dict[str, Callable[[], ActorHandle]] = {
-        EVENT_HUB: lambda: make_event_hub(settings.actor_cpus),
         HITL_ACTOR: lambda: make_hitl_actor(settings),
         SUPERVISOR: lambda: make_run_supervisor(settings),
     }
+    if not settings.redis_url:
+        makers[EVENT_HUB] = lambda: make_event_hub(settings.actor_cpus)
     await asyncio.gather(*(_start(name, make, is_deployer) for name, make in makers.items()))
 
 

@@ -6,6 +6,7 @@ Database handles and clients do not cross processes, so each actor and each repl
 from functools import cached_property
 
 from actors.forms import FormsClient
+from actors.hints import HintSubscription, HubHints
 from actors.outside import Outside
 from actors.plans import Plans
 from actors.run_segment import Surroundings, WallClock
@@ -28,8 +29,10 @@ from store.blobs import ObjectBlobs, open_blobs
 from store.database import Database, open_database
 from store.files import FileShelf, SqlFiles
 from store.forms import SqlForms
+from store.hint_record import HintCarrier
 from store.installation import SqlInstallation
 from store.journal import SqlJournal
+from store.redis_streams import RedisHints
 
 
 def catalog_of(settings: Settings) -> Catalog:
@@ -120,9 +123,19 @@ class Ports:
         return FormsClient()
 
     @cached_property
+    def hint_carrier(self) -> HintCarrier:
+        """What carries hints between processes: Redis where it is configured, else the event hub."""
+        return RedisHints(self.settings.redis_url_to_open()) if self.settings.redis_url else HubHints()
+
+    @cached_property
+    def hints(self) -> HintSubscription:
+        """The hints for the readers of this process."""
+        return HintSubscription(self.hint_carrier)
+
+    @cached_property
     def runs(self) -> Runs:
         """Starts, follows and stops runs."""
-        return Runs.of(self.journal, "replica", self.settings.lease_ttl_s, self.settings.queue_limit)
+        return Runs.of(self.journal, self.hints, "replica", self.settings.lease_ttl_s, self.settings.queue_limit)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -153,6 +166,10 @@ class Ports:
 
     async def close(self) -> None:
         """Close the connections and end the sandbox workers of this process."""
+        if "hints" in self.__dict__:
+            await self.hints.close()
+        if "hint_carrier" in self.__dict__:
+            await self.hint_carrier.close()
         if "_code" in self.__dict__:
             await self._code.close()
         if "_outside" in self.__dict__:

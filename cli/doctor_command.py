@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actors.secrets import load_secrets
 from actors.settings import Settings
-from cli.installation import local_address, read_settings
+from cli.installation import database_sentences, local_address, read_settings
 from effects.code_sandbox.errors import MEND
 from effects.code_sandbox.image import is_built
 from graph.errors import GreenroomError
@@ -72,7 +72,8 @@ def findings(settings: Settings) -> list[str]:
     """Return what an operator must do something about."""
     faults = []
     try:
-        asyncio.run(reach_database(settings))
+        with database_sentences(settings):
+            asyncio.run(reach_database(settings))
     except GreenroomError as error:
         faults.append(str(error))
     if not is_built():

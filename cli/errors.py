@@ -101,10 +101,10 @@ class DataInUseError(RefusedError):
         return f"another Greenroom runs on the data in {self.path}; stop it, or name other data with GREENROOM_DATA_DIR"
 
 
-class MigrationFailedError(UnavailableError):
-    """The database could not be brought up to date; the operator sees to it that it can be reached and written."""
+class DatabaseUnusableError(UnavailableError):
+    """The database is none, or cannot be reached or written; the operator sees to that."""
 
-    code = "migration_failed"
+    code = "database_unusable"
 
     def __init__(self, database: str, reason: str) -> None:
         super().__init__(database, reason)
@@ -113,4 +113,4 @@ class MigrationFailedError(UnavailableError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the database {self.database} cannot be migrated: {self.reason}"
+        return f"the database {self.database} cannot be used: {self.reason}"

@@ -1,7 +1,6 @@
 """``greenroom import FILE``: reads a Dify workflow file, lists its faults with their places, stores it as an app."""
 
 import asyncio
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from actors.settings import Settings
 from cli.errors import UnreadableFileError
-from cli.installation import ensure_owner, harmless, read_settings
+from cli.installation import database_sentences, ensure_owner, harmless, read_settings
 from graph.errors import InvalidWorkflowError
 from graph.parse_workflow import parse_workflow
 from graph.workflow import ParsedFile, Workflow
@@ -39,8 +38,9 @@ def import_file(
         raise InvalidWorkflowError(tuple(str(fault) for fault in parsed.faults if fault.blocks == "import"))
     settings = read_settings()
     console.print(f"into {settings.database_url}", markup=False)
-    app_id, version_id, key = asyncio.run(store_app(settings, parsed.workflow))
-    name = harmless(textwrap.shorten(parsed.workflow.name, LONGEST_NAME, placeholder="…"))
+    with database_sentences(settings):
+        app_id, version_id, key = asyncio.run(store_app(settings, parsed.workflow))
+    name = harmless(" ".join(parsed.workflow.name.split())[:LONGEST_NAME])
     console.print(f"app {app_id} ({name}), version {version_id}", markup=False)
     if is_runnable(parsed):
         console.print("published: it can be run", markup=False)

@@ -1,14 +1,17 @@
 """What commands share: the settings, the workspace and account they act as, and how they show text of others."""
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from actors.settings import Settings
-from cli.errors import InvalidSettingsError
+from cli.errors import DatabaseUnusableError, InvalidSettingsError
 from store.accounts import SqlAccounts
 from store.database import Database
 
@@ -67,6 +70,22 @@ def address_faults(settings: Settings) -> tuple[str, ...]:
     except ValueError:
         faults.append("GREENROOM_TRUSTED_PROXIES: must be networks such as 10.0.0.0/8, separated by commas")
     return tuple(faults)
+
+
+@contextmanager
+def database_sentences(settings: Settings) -> Iterator[None]:
+    """Turn what the database driver raises into one sentence.
+
+    Raises:
+        DatabaseUnusableError: with the first line of what the driver says.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).splitlines() or [type(cause).__name__]
+        # Not chained: what SQLAlchemy says besides may quote the URL.
+        raise DatabaseUnusableError(settings.database_url, lines[0]) from None
 
 
 def harmless(text: str) -> str:

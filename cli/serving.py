@@ -31,14 +31,14 @@ from actors.settings import Settings
 from actors.wiring import catalog_of
 from cli.demo_run import run_demo
 from cli.errors import DemoFailedError, StartFailedError
-from cli.installation import local_address, read_settings
+from cli.installation import database_sentences, local_address, read_settings
 from cli.main import end_with
-from cli.migrate_command import apply_migrations
 from cli.sample_app import Sample, ensure_sample, open_sample_form
 from cli.start_checks import data_folder_lock, prepare_data_folder
 from graph.errors import GreenroomError
 from hitl.surface import Surface
 from models.errors import InvalidCatalogError
+from store.migrate import migrate
 
 NAMESPACE = "greenroom"
 LOGS = "/tmp/ray/session_latest/logs"
@@ -73,7 +73,8 @@ def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> 
     """Bring everything up; then run the demonstration, or tell where things are and wait for Ctrl-C."""
     began = time.monotonic()
     address = local_address(settings)
-    apply_migrations(settings)
+    with database_sentences(settings):
+        migrate(settings.database_url_to_open())
     console.print("starting Ray (about ten seconds) …")
     with local_ray() as dashboard_address:
         console.print("starting the actors, the models and the HTTP ingress …")

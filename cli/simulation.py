@@ -15,13 +15,11 @@ from cli.simulation_ports import AnyFile, MockedChat, MockedFiles, MockedHttp, M
 from cli.simulation_script import Behaviour, InvalidScriptError, Script
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
-from graph.errors import InvalidInputError
-from graph.events import Fact, FormOpened, RunPaused, TextPart
+from graph.events import Fact, RunPaused, TextPart
 from graph.plan import Plan, PlanNode, compile_plan
 from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
 from graph.run_state import RunState
 from graph.start_form import check_inputs
-from graph.value_types import is_valid
 from graph.workflow import Workflow
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition

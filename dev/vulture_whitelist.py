@@ -1,7 +1,6 @@
 """Names that vulture sees no use of, and who uses them. Nothing here runs."""
 
 # Called by name through actors.calls, or by Ray Serve.
-_.publish
 _.run_ended
 _.ping
 _.check_health
@@ -63,7 +62,6 @@ _.prepare
 
 # Settings that later parts read; docs/settings.md lists them.
 _.trusted_proxies
-_.redis_url_to_open
 
 # Declared in tests to see the declaration refused, or for whoever reads the fixture.
 CARRIER_PIGEON

@@ -27,9 +27,10 @@ class Edge:
 
     def __init__(self, app: App, version: str, environment: str) -> None:
         self._inner = app
-        # Of the surfaces so far only /v1 is for pages of other origins; cookies never count there.
+        # Of the surfaces so far only /v1 is for pages of other origins; cookies never count there. A page may read a
+        # fault of ours too, so that is answered inside.
         self._cross_origin = CORSMiddleware(
-            app,
+            self._answering,
             allow_origins=["*"],
             allow_methods=["GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"],
             allow_headers=["Content-Type", "X-App-Code", "X-App-Passport", "Authorization"],
@@ -42,18 +43,26 @@ class Edge:
         """Serve one request."""
         if scope["type"] != "http":
             return await self._inner(scope, receive, send)
-        has_begun = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal has_begun
             if message["type"] == "http.response.start":
-                has_begun = True
                 message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
-        app = self._cross_origin if scope["path"].startswith("/v1/") else self._inner
+        app = self._cross_origin if scope["path"].startswith("/v1/") else self._answering
+        return await app(scope, receive, send_with_headers)
+
+    async def _answering(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and answer what nobody caught."""
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
-            await app(scope, receive, send_with_headers)
+            await self._inner(scope, receive, send_noting)
         except ClientDisconnect:
             # Nobody is left to answer, and what the request has begun goes on.
             pass
@@ -64,5 +73,4 @@ class Edge:
             if has_begun:
                 raise
             response: Response = error_response(answer_for(error))
-            await response(scope, receive, send_with_headers)
-        return None
+            await response(scope, receive, send)

@@ -68,6 +68,9 @@ class Answer:
         return {"code": self.code, "message": self.message, "status": self.status}
 
 
+MESSAGE_LENGTH: Final = 2000
+"""Characters of a message that are told: some quote what the client has sent, which may be megabytes."""
+
 UNKNOWN: Final = Answer(500, "unknown", "Internal Server Error")
 """For whatever is a fault of ours: its text stays inside."""
 
@@ -86,12 +89,17 @@ def answer_for(error: BaseException) -> Answer:
     error = domain_error(error)
     if isinstance(error, UnavailableError):
         retry = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
-        return Answer(_STATUS.get(error.code, 503), error.code, str(error), retry)
+        return Answer(_STATUS.get(error.code, 503), error.code, _message(error), retry)
     if isinstance(error, RefusedError):
         status = _STATUS.get(error.code, 400)
         headers = {"WWW-Authenticate": 'Bearer realm="api"'} if status == 401 else {}
-        return Answer(status, error.code, str(error), headers)
+        return Answer(status, error.code, _message(error), headers)
     return UNKNOWN
+
+
+def _message(error: GreenroomError) -> str:
+    text = str(error)
+    return text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…"
 
 
 def error_event(error: BaseException, run_id: str | None) -> dict[str, Any]:

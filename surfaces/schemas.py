@@ -4,7 +4,7 @@ Source: spec/http.md 1.0, 2.2, 3.1 and 3.7.
 """
 
 import json
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from surfaces.errors import BadRequestError, BodyTooLargeError, InvalidParamError, UnsupportedMediaTypeError
 
 Body = TypeVar("Body", bound=BaseModel)
+
+MAX_DEPTH: Final = 100
+"""How deep the JSON of a body may be nested. What is deeper than twice that cannot be written again by every writer of
+the journal, so a run could begin with it and never say so."""
 
 
 class WorkflowRunPayload(BaseModel):
@@ -58,7 +62,7 @@ async def read_object(request: Request, limit_bytes: int) -> dict[str, Any]:
     Raises:
         UnsupportedMediaTypeError: the content type is not JSON.
         BodyTooLargeError: it is too large.
-        BadRequestError: it is no JSON.
+        BadRequestError: it is no JSON, or nested deeper than ``MAX_DEPTH``.
         InvalidParamError: it is JSON, but not an object.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -73,7 +77,21 @@ async def read_object(request: Request, limit_bytes: int) -> dict[str, Any]:
         raise BadRequestError(f"Invalid JSON payload received or JSON payload is empty: {error}") from error
     if not isinstance(value, dict):
         raise InvalidParamError("The JSON payload must be an object.")
+    # Counting first: nearly every body has too few brackets to be looked at any closer.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise BadRequestError(f"The JSON payload must not be nested deeper than {MAX_DEPTH} levels.")
     return value
+
+
+def _is_deeper(value: dict[str, Any], levels: int) -> bool:
+    """Whether ``value`` has objects and lists within each other on more than ``levels`` levels, itself the first."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        parts = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [part for each in parts for part in each if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def checked(model: type[Body], value: dict[str, Any]) -> Body:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from local_cluster import free_ports
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 150.0
 STOP_S = 60.0
+READ_S = 30.0
 PAUSE = threading.Event()
 """Never set: to look at another process again a little later."""
 
@@ -136,12 +138,18 @@ class Served:
 
     def actor_pids(self) -> dict[str, int]:
         """Return name -> process id of the living actors, by Ray's state API."""
-        raylet = next(process for process in self.tree() if "raylet/raylet" in process.cmdline()[0])
-        address = next(part.partition("=")[2] for part in raylet.cmdline() if part.startswith("--gcs-address="))
-        command = [sys.executable, "-c", _LIST_ACTORS, address]
+        return json.loads(self.ask_ray(_LIST_ACTORS).strip().splitlines()[-1])
+
+    def ask_ray(self, script: str) -> str:
+        """Return what a Python script prints; its argument is the address of this server's Ray."""
+        command = [sys.executable, "-c", script, self.raylet_argument("--gcs-address")]
         environment = {**self.environment, "RAY_AUTH_MODE": "token"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def raylet_argument(self, name: str) -> str:
+        """Return an argument that Ray's node process was started with."""
+        raylet = next(process for process in self.tree() if "raylet/raylet" in process.cmdline()[0])
+        return next(part.partition("=")[2] for part in raylet.cmdline() if part.startswith(f"{name}="))
 
     def import_app(self, document: dict[str, Any]) -> str:
         """Import a workflow document; return an API key of the app."""
@@ -154,6 +162,21 @@ class Served:
     def client(self, key: str) -> httpx2.Client:
         """Return an HTTP client of the service API."""
         return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=90.0)
+
+    def exchanged(self, request: bytes) -> bytes:
+        """Send bytes on a connection of their own; return all that comes back until it is closed."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=READ_S) as connection:
+            answer = bytearray()
+            try:
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+                while part := connection.recv(65_536):
+                    answer += part
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # a peer that has read enough closes before everything is sent
+            return bytes(answer)
 
     def log(self) -> str:
         """Return what the server has printed."""

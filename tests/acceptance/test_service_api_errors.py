@@ -106,6 +106,8 @@ async def test_body_without_json_content_type_is_415(world: World) -> None:
         (b'{"user": NaN}', "bad_request"),
         (b'{"user": "\\ud800"}', "bad_request"),
         (b"[" * 5000, "bad_request"),
+        (b'{"user":"u","inputs":{"topic":' + b"[" * 99 + b"]" * 99 + b"}}", "bad_request"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "bad_request"),
         (b"\xff", "bad_request"),
         (b"[]", "invalid_param"),
         (b"null", "invalid_param"),
@@ -234,9 +236,10 @@ async def test_fault_of_ours_says_nothing(world: World) -> None:
     """An unexpected error is a bare 500, with the version headers like everything else."""
     world.runs.refusal = ValueError("database password is hunter2")
     async with world.client() as client:
-        response = await client.post(RUN_PATH, json=RUN)
+        response = await client.post(RUN_PATH, json=RUN, headers={"Origin": "https://a.example"})
     assert told(response) == (500, "unknown", "Internal Server Error")
     assert response.headers["x-version"] == "1.14.2"
+    assert response.headers["access-control-allow-origin"] == "*"
 
 
 async def test_fault_of_ours_in_a_stream_is_its_last_event(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The stores under test: in memory, on a SQLite file, on a real PostgreSQL."""
+"""The stores under test: in memory, on a SQLite file, on a real PostgreSQL, in a real Valkey."""
 
 import os
 import shutil
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from redis import Redis
 from sqlalchemy import make_url
 
+from local_valkey import LocalValkey, local_valkey
 from store.migrate import migrate
 from store_world import StoreWorld, memory_world, sql_world
 
@@ -114,3 +116,25 @@ def _create(server: str, name: str, template: str) -> str:
 def _on_server(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[LocalValkey]:
+    """A Valkey that lives as long as the tests; without one they are skipped, on CI they fail."""
+    with local_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: LocalValkey) -> str:
+    """The URL of a Valkey without keys."""
+    with Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[LocalValkey]:
+    """A Valkey for one test, which may kill it."""
+    with local_valkey() as server:
+        yield server

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -14,8 +15,11 @@ from typer.testing import CliRunner
 
 from actors.settings import Settings
 from cli.doctor_command import shown_settings
+from cli.errors import DataInUseError
 from cli.main import app, exit_code_of
 from cli.sample_app import Sample, keep, kept_file, read_kept
+from cli.start_checks import data_folder_lock, prepare_data_folder
+from cli.up_command import free_port
 from graph.errors import GreenroomError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,3 +143,126 @@ def test_sample_is_kept_for_its_owner_only(data_dir: Path) -> None:
     assert read_kept(settings) == sample
     assert stat.S_IMODE(kept_file(settings).stat().st_mode) == 0o600
     assert "app-secret" not in repr(sample)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("GREENROOM_HTTP_PORT", "99999", "between 1 and 65535"),
+        ("GREENROOM_HTTP_PORT", "eighty", "valid integer"),
+        ("GREENROOM_HTTP_HOST", "no-such-host.invalid", "cannot be listened on"),
+        ("GREENROOM_PUBLIC_URL", "greenroom.example", "http or https address"),
+        ("GREENROOM_TRUSTED_PROXIES", "10.0.0.0/8,x", "networks such as"),
+        ("GREENROOM_MODELS", "{bad", "no JSON object"),
+        ("GREENROOM_DATABASE_URL", "postgresql://[bad", "GREENROOM_DATABASE_URL"),
+    ],
+)
+def test_up_names_the_setting_that_it_cannot_use(data_dir: Path, name: str, value: str, told: str) -> None:
+    """A value that no start can use is refused before anything is started or made."""
+    refused = greenroom(data_dir, "up", **{"GREENROOM_HTTP_PORT": str(free_port()), name: value})
+    assert refused.exit_code == 2
+    assert name in refused.text
+    assert told in refused.text
+    assert not data_dir.exists()
+
+
+def test_up_refuses_a_data_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    """A data folder that is a file, or lies in one, is named before Ray is started."""
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "data"):
+        refused = greenroom(folder, "up", GREENROOM_HTTP_PORT=str(free_port()))
+        assert refused.exit_code == 2
+        assert str(folder) in refused.text
+        assert "GREENROOM_DATA_DIR" in refused.text
+
+
+def test_second_greenroom_on_the_same_data_is_refused(data_dir: Path) -> None:
+    """A data folder with a SQLite file has one Greenroom at a time; with PostgreSQL several machines share it."""
+    settings = Settings(data_dir=data_dir)
+    prepare_data_folder(settings)
+    with data_folder_lock(settings):
+        with pytest.raises(DataInUseError, match="GREENROOM_DATA_DIR"), data_folder_lock(settings):
+            pass
+        with data_folder_lock(Settings(data_dir=data_dir, database_url="postgresql://127.0.0.1/greenroom")):
+            pass
+    with data_folder_lock(settings):
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("import", EXAMPLE), ("doctor",)])
+def test_file_that_is_no_database_is_told_in_a_sentence(data_dir: Path, command: tuple[str, ...]) -> None:
+    """A damaged database file ends every command with its name and a reason."""
+    data_dir.mkdir()
+    (data_dir / "greenroom.db").write_bytes(b"no database" * 1000)
+    failed = greenroom(data_dir, *command)
+    assert failed.exit_code == 1
+    assert "greenroom.db cannot be used: file is not a database" in failed.text
+
+
+def test_database_that_does_not_answer_is_told_without_its_password(data_dir: Path) -> None:
+    """The text names the database and the reason, never the password."""
+    url = f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/greenroom"
+    failed = greenroom(data_dir, "migrate", GREENROOM_DATABASE_URL=url)
+    assert failed.exit_code == 1
+    assert "someone@127.0.0.1" in failed.text
+    assert "hunter2" not in failed.text
+
+
+def test_doctor_tells_a_broken_secrets_file_and_where_greenroom_is(data_dir: Path) -> None:
+    """The doctor shows the address that follows the port, whether it answers, and secrets that cannot be used."""
+    port = free_port()
+    greenroom(data_dir, "migrate")
+    (data_dir / "secrets.json").write_text('{"token_key": "hunter2"}')
+    (data_dir / "secrets.json").chmod(0o600)
+    sick = greenroom(data_dir, "doctor", GREENROOM_HTTP_PORT=str(port))
+    assert sick.exit_code == 1
+    assert f"at http://127.0.0.1:{port}: nothing answers" in sick.text
+    assert "secrets.json cannot be used" in sick.text
+    assert "hunter2" not in sick.text
+
+
+def test_import_reads_no_endless_file(data_dir: Path) -> None:
+    """What has no size, such as a device, is read up to the limit only."""
+    refused = greenroom(data_dir, "import", "/dev/zero")
+    assert refused.exit_code == 2
+    assert "larger than 10 MB" in refused.text
+
+
+def test_names_of_others_cannot_steer_the_terminal(data_dir: Path, tmp_path: Path) -> None:
+    """What a file calls itself is shown without control characters, and not at any length."""
+    file = tmp_path / "named.yml"
+    name = json.dumps("\x1b[31mred [bold]" + "x" * 5000)
+    file.write_text(Path(EXAMPLE).read_text(encoding="utf-8").replace("name: Approval", f"name: {name}", 1))
+    greenroom(data_dir, "migrate")
+    imported = greenroom(data_dir, "import", str(file))
+    assert imported.exit_code == 0, imported.text
+    assert "\x1b" not in imported.text
+    assert "[bold]" in imported.text
+    assert len(imported.text) < 1000
+
+
+@pytest.mark.parametrize("text", ["\xff", "[" * 50_000, f"a: {'9' * 5000}", "{unknown: 1}", "nodes: 5"])
+def test_script_that_cannot_be_read_is_told_in_a_sentence(data_dir: Path, tmp_path: Path, text: str) -> None:
+    """A simulation script that is none ends the command with exit code 2."""
+    script = tmp_path / "script.yml"
+    script.write_bytes(text.encode("latin-1"))
+    refused = greenroom(data_dir, "simulate", EXAMPLE, "--script", str(script))
+    assert refused.exit_code == 2
+    assert "script" in refused.text
+
+
+@pytest.mark.parametrize("module", ["cli.main", "cli.serving"])
+def test_ctrl_c_while_modules_are_read_ends_at_once(data_dir: Path, module: str) -> None:
+    """Before the command has begun, Ctrl-C ends it without a traceback."""
+    code = f"""
+import os, runpy, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("typer", "ray"):
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+runpy.run_module({module!r}, run_name="__main__")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

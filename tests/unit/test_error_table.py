@@ -6,7 +6,7 @@ from actors.errors import QueueFullError
 from graph.errors import GreenroomError, InvalidInputError, SnapshotVersionError
 from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoundError, InvalidSubmissionError
 from store.errors import FencedError, SchemaOutdatedError, StoreUnavailableError
-from surfaces.error_table import UNKNOWN, answer_for, error_event
+from surfaces.error_table import MESSAGE_LENGTH, UNKNOWN, answer_for, error_event
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,10 @@ def test_error_of_another_process_is_told_by_its_cause() -> None:
             return "Traceback ..."
 
     assert answer_for(RemoteError("F")).message == "This form has expired, form_id=F"
+
+
+def test_message_that_quotes_megabytes_is_cut() -> None:
+    """What a client sent comes back to it at reasonable length only."""
+    message = answer_for(InvalidSubmissionError("Invalid action: " + "a" * 1_000_000)).message
+    assert message.startswith("Invalid action: aaa")
+    assert len(message) == MESSAGE_LENGTH + 1

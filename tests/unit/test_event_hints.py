@@ -3,7 +3,7 @@
 import asyncio
 
 from actors.event_hub import HintRing
-from actors.messages import Hint
+from store.hint_record import Hint
 
 
 def hints(*numbers: int) -> list[Hint]:

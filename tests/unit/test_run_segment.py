@@ -7,7 +7,7 @@ import pytest
 
 import factories as f
 from actors.errors import RunElsewhereError
-from actors.messages import FormOrder, Hint, RunOrder, order_run
+from actors.messages import FormOrder, RunOrder, order_run
 from actors.plans import Plans
 from actors.recorder import Ownership, RunRecorder
 from actors.run_segment import RunSegment, Surroundings
@@ -18,6 +18,7 @@ from graph.events import NodeFinished, RunFinished, RunRecovered, RunResumed
 from graph.ports import InboxItem, OpenedForm
 from store.apps import WorkflowVersion
 from store.errors import FencedError, StoreUnavailableError
+from store.hint_record import Hint
 from store.memory_journal import MemoryJournal
 from store.memory_store import MemoryStore
 from store.run_record import NewRun

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from actors.settings import Settings, join_password, split_password
 
@@ -53,3 +54,20 @@ def test_split_and_joined_password_give_the_url_back(url: str):
     plain, password = split_password(url)
     held = Settings(database_password=password).database_password if password else None
     assert join_password(plain, held) == url
+
+
+@pytest.mark.parametrize("url", ["http://cache", "redis://:pa/hush@cache:6379", "redis://:12/hush@cache", "cache:6379"])
+def test_redis_url_is_refused_without_being_quoted(url: str):
+    """A URL that the Redis client could not read is refused where it is set, and no password shows."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(redis_url=url)
+    assert "redis_url" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_redis_password_is_refused_when_it_breaks_the_url():
+    """A password of its own goes into the URL, so it must be percent-encoded; the refusal does not quote it."""
+    assert Settings(redis_url="redis://cache", redis_password="hu%2Fsh").redis_url_to_open() == "redis://:hu%2Fsh@cache"
+    with pytest.raises(ValidationError) as caught:
+        Settings(redis_url="redis://cache", redis_password="hu/sh")
+    assert "hu/sh" not in str(caught.value)
