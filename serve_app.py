@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from actors.forms import FormsClient
 from actors.key_check import check_key
 from actors.settings import Settings
 from actors.start_actors import start_actors
@@ -69,7 +70,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
 
     return SurfacePorts(
         runs=ports.runs,
-        submissions=ports.hitl,
+        submissions=FormsClient(),
         journal=ports.journal,
         forms=ports.forms,
         apps=ports.apps,

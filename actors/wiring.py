@@ -118,11 +118,6 @@ class Ports:
         return Plans(self.apps)
 
     @cached_property
-    def hitl(self) -> FormsClient:
-        """Every write to forms."""
-        return FormsClient()
-
-    @cached_property
     def hint_carrier(self) -> HintCarrier:
         """What carries hints between processes: Redis where it is configured, else the event hub."""
         return RedisHints(self.settings.redis_url_to_open()) if self.settings.redis_url else HubHints()
@@ -162,7 +157,9 @@ class Ports:
         chat = ServeChatModel(catalog_of(self.settings))
         clock = WallClock()
         tools = ToolBox(tool_catalog_of(self.settings), self.apps, self.plans, limits, clock)
-        return Surroundings(self.journal, self.plans, chat, self.hitl, limits, clock, self._code, self._outside, tools)
+        return Surroundings(
+            self.journal, self.plans, chat, FormsClient(), limits, clock, self._code, self._outside, tools
+        )
 
     async def close(self) -> None:
         """Close the connections and end the sandbox workers of this process."""

@@ -7,6 +7,7 @@ import pytest
 import uuid_utils
 
 from actors.calls import HITL_ACTOR, SUPERVISOR, ask
+from actors.forms import FormsClient
 from actors.messages import FormOrder
 from actors.start_actors import start_actors
 from graph.events import FormSubmitted, NodeFinished
@@ -127,14 +128,14 @@ def question(timeout_s: float) -> FormOrder:
 async def test_same_execution_gets_the_same_form(stage: Stage):
     """Opening a form may be repeated: there is one form for each node execution."""
     order = question(3600.0)
-    opened = [await stage.ports.hitl.open_form(order) for _ in range(2)]
+    opened = [await FormsClient().open_form(order) for _ in range(2)]
     assert opened[0] == opened[1]
     assert len(await stage.ports.forms.by_run(order.request.run_id)) == 1
 
 
 async def test_form_times_out_within_a_second_of_its_deadline(stage: Stage):
     """A node deadline ends the form by itself, nobody has to look at it."""
-    opened = await stage.ports.hitl.open_form(question(1.0))
+    opened = await FormsClient().open_form(question(1.0))
 
     async def closed():
         form = await stage.ports.forms.get(opened.form_id)
@@ -147,27 +148,27 @@ async def test_form_times_out_within_a_second_of_its_deadline(stage: Stage):
 
 async def test_each_surface_is_shown_the_token_it_may_use(stage: Stage):
     """Tokens differ by surface, open the form, and stop doing so when the recipient is revoked or re-issued."""
-    opened = await stage.ports.hitl.open_form(question(3600.0))
-    shown = {surface: await stage.ports.hitl.disposition(opened.form_id, surface) for surface in Surface}
+    opened = await FormsClient().open_form(question(3600.0))
+    shown = {surface: await FormsClient().disposition(opened.form_id, surface) for surface in Surface}
     tokens = {each.form_token for each in shown.values()}
     assert None not in tokens
     assert len(tokens) == len(Surface)
     token = shown[Surface.WEB].form_token
     match = await stage.ports.forms.by_token(hash_token(token))
     assert match.form.form_id == opened.form_id
-    await stage.ports.hitl.reissue(opened.form_id, match.recipient.recipient_id)
+    await FormsClient().reissue(opened.form_id, match.recipient.recipient_id)
     assert await stage.ports.forms.by_token(hash_token(token)) is None
-    renewed = (await stage.ports.hitl.disposition(opened.form_id, Surface.WEB)).form_token
+    renewed = (await FormsClient().disposition(opened.form_id, Surface.WEB)).form_token
     assert (await stage.ports.forms.by_token(hash_token(renewed))).generation == 2
-    await stage.ports.hitl.revoke(opened.form_id, match.recipient.recipient_id)
+    await FormsClient().revoke(opened.form_id, match.recipient.recipient_id)
     assert await stage.ports.forms.by_token(hash_token(renewed)) is None
-    assert (await stage.ports.hitl.disposition(opened.form_id, Surface.WEB)).form_token is None
+    assert (await FormsClient().disposition(opened.form_id, Surface.WEB)).form_token is None
 
 
 async def test_unknown_form_is_not_found(stage: Stage):
     """Every miss is the same error."""
     with pytest.raises(FormNotFoundError):
-        await stage.ports.hitl.disposition(str(uuid_utils.uuid7()), Surface.WEB)
+        await FormsClient().disposition(str(uuid_utils.uuid7()), Surface.WEB)
 
 
 async def test_paused_run_finishes_after_everything_was_stopped(stage: Stage):
