@@ -59,7 +59,7 @@ class SilentModel:
         self.calls += 1
         if self.calls == IN_FLIGHT:
             self.is_full.set()
-        await asyncio.Event().wait()
+        await asyncio.get_running_loop().create_future()
         yield ChatDelta()
 
     async def open_form(self, request: FormRequest) -> OpenedForm:

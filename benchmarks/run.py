@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,39 +12,49 @@ from rich.table import Table
 
 from benchmarks import engine_bench
 
-MEASUREMENTS = {"engine": engine_bench.measure}
+Measure = Callable[[bool], dict[str, float]]
+"""Measures, with peers if asked to; returns value by ``<case>.<quantity>``."""
+
+MEASUREMENTS: dict[str, Measure] = {"engine": engine_bench.measure}
 
 
-def main() -> None:
-    """Run the measurements that the command line names."""
+def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, Measure] = MEASUREMENTS) -> None:
+    """Run the ``measurements`` that the command line names."""
     parser = argparse.ArgumentParser(prog="dev/bench", description="Measure Greenroom.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(MEASUREMENTS)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(measurements)} (default: all)")
     parser.add_argument("--peers", action="store_true", help="measure peers too, in environments of their own")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat object")
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(MEASUREMENTS))
+    arguments = parser.parse_args(command_line)
+    unknown = sorted(set(arguments.names) - set(measurements))
     if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; there is: {', '.join(MEASUREMENTS)}")
+        parser.error(f"unknown: {', '.join(unknown)}; there is: {', '.join(measurements)}")
     console = Console(highlight=False)
     figures: dict[str, float] = {}
-    for name in arguments.names or MEASUREMENTS:
-        measured = MEASUREMENTS[name](arguments.peers)
+    for name in arguments.names or measurements:
+        measured = measurements[name](arguments.peers)
         figures |= {f"{name}.{figure}": value for figure, value in measured.items()}
         console.print(table_of(name, measured))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def table_of(name: str, measured: dict[str, float]) -> Table:
-    """Return the table of a measurement: a line for each case, a column for each quantity."""
-    cases = dict.fromkeys(figure.split(".")[0] for figure in measured)
-    quantities = list(dict.fromkeys(figure.split(".")[1] for figure in measured))
-    table = Table("case", title=f"{name}, Python {platform.python_version()}, medians")
-    for quantity in quantities:
-        table.add_column(quantity, justify="right")
-    for case in cases:
-        values = (measured.get(f"{case}.{quantity}") for quantity in quantities)
-        table.add_row(case, *("" if value is None else f"{value:,.1f}" for value in values))
+def table_of(name: str, measured: Mapping[str, float]) -> Table:
+    """Return the table of a measurement: a line for each case, a column for each quantity; single ones stand below."""
+    by_quantity: dict[str, dict[str, float]] = {}
+    for figure, value in measured.items():
+        case, quantity = figure.split(".")
+        by_quantity.setdefault(quantity, {})[case] = value
+    single = {quantity: values for quantity, values in by_quantity.items() if len(values) == 1}
+    columns = {quantity: values for quantity, values in by_quantity.items() if quantity not in single}
+    table = Table(title=f"{name}, Python {platform.python_version()}, medians", caption_justify="left")
+    table.add_column("case", no_wrap=True)
+    for quantity in columns:
+        table.add_column(quantity, justify="right", no_wrap=True)
+    for case in dict.fromkeys(case for values in columns.values() for case in values):
+        table.add_row(case, *(f"{values[case]:,.1f}" if case in values else "" for values in columns.values()))
+    table.caption = "\n".join(
+        f"{c}: {v:,.1f} {quantity}" for quantity, values in single.items() for c, v in values.items()
+    )
     return table
 
 
