@@ -12,12 +12,15 @@ if __name__ == "__main__":
 
 import asyncio
 import logging
+import os
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import httpx2
@@ -35,6 +38,7 @@ from cli.installation import database_sentences, local_address, read_settings
 from cli.main import end_with
 from cli.sample_app import Sample, ensure_sample, open_sample_form
 from cli.start_checks import data_folder_lock, prepare_data_folder
+from cli.up_command import PROXY_FOLDER_VARIABLE
 from graph.errors import GreenroomError
 from hitl.surface import Surface
 from models.errors import InvalidCatalogError
@@ -44,6 +48,14 @@ NAMESPACE = "greenroom"
 LOGS = "/tmp/ray/session_latest/logs"
 READY_TIMEOUT_S = 120.0
 READY_INTERVAL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRay:
+    """Where the Ray of this process is. ``address``: for ``RAY_ADDRESS``; ``dashboard``: for a browser."""
+
+    address: str
+    dashboard: str
 
 
 def main() -> None:
@@ -76,7 +88,7 @@ def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> 
     with database_sentences(settings):
         migrate(settings.database_url_to_open())
     console.print("starting Ray (about ten seconds) …")
-    with local_ray() as dashboard_address:
+    with local_ray() as own_ray:
         console.print("starting the actors, the models and the HTTP ingress …")
         with start_step("starting the actors, the models and the ingress"):
             serve_app.deploy(settings)
@@ -90,7 +102,7 @@ def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> 
             return
         if not sample.form_id:
             sample = try_sample_form(settings, sample, address, console)
-        console.print(welcome(settings, sample, address, dashboard_address), markup=False)
+        console.print(welcome(settings, sample, address, own_ray), markup=False)
         threading.Event().wait()
 
 
@@ -105,8 +117,8 @@ def try_sample_form(settings: Settings, sample: Sample, address: str, console: C
 
 
 @contextmanager
-def local_ray() -> Iterator[str]:
-    """Start a Ray of its own, yield its dashboard's address, and end it, and only it, in the end."""
+def local_ray() -> Iterator[LocalRay]:
+    """Start a Ray of its own, yield where it is, and end it, and only it, in the end."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     context = ray.init(
@@ -118,10 +130,13 @@ def local_ray() -> Iterator[str]:
         logging_level="ERROR",
     )
     catch_signals()
+    node_id = ray.get_runtime_context().get_node_id()
     try:
-        yield f"http://{context.dashboard_url}"
+        yield LocalRay(context.address_info["gcs_address"], f"http://{context.dashboard_url}")
     finally:
         ray.shutdown()
+        if proxy_folder := os.environ.get(PROXY_FOLDER_VARIABLE):
+            shutil.rmtree(Path(proxy_folder) / node_id, ignore_errors=True)
 
 
 @contextmanager
@@ -185,7 +200,7 @@ def wait_until_ready(address: str) -> None:
     raise StartFailedError("waiting for the server", answer, LOGS)
 
 
-def welcome(settings: Settings, sample: Sample, address: str, dashboard_address: str) -> str:
+def welcome(settings: Settings, sample: Sample, address: str, own_ray: LocalRay) -> str:
     """Return what a person needs who has just started Greenroom."""
     lines = [
         "",
@@ -196,7 +211,9 @@ def welcome(settings: Settings, sample: Sample, address: str, dashboard_address:
         disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
         lines.append(f"a waiting form  {settings.public_url}/form/{disposition.form_token}")
     lines += [
-        f"Ray dashboard   {dashboard_address}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",
+        f"Ray             {own_ray.address}  (other Rays here? give a Python client "
+        f"RAY_AUTH_MODE=token RAY_ADDRESS={own_ray.address})",
+        f"Ray dashboard   {own_ray.dashboard}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",
         f"data            {settings.data_dir}",
         "",
         "Ctrl-C stops this Greenroom and its Ray; waiting runs go on when it starts again.",

@@ -6,8 +6,10 @@ that starts it. So this file imports neither Ray nor what needs it, and replaces
 
 import os
 import socket
+import stat
 import sys
 import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,9 @@ from cli.start_checks import check_port, prepare_data_folder
 
 DISCARD_ADDRESS = "127.0.0.1:9"
 """Nothing listens on the discard port: HAProxy's request lines, in which form tokens stand, go nowhere."""
+
+PROXY_FOLDER_VARIABLE = "RAY_SERVE_HAPROXY_SERVER_STATE_BASE"
+"""Names the folder in which Ray keeps HAProxy's files, one folder for each node."""
 
 DEMO_FOREIGN = (
     "GREENROOM_DATABASE_URL",
@@ -51,18 +56,41 @@ def serve_environment() -> dict[str, str]:
     """Return what Ray and Ray Serve must find in the environment before they are imported.
 
     HAProxy carries several times the requests of Serve's own proxy, and a client that goes away cancels nothing
-    behind it. Its side ports are free ones, so that two clusters can live on one machine.
+    behind it. Its side ports are free ones, so that two clusters can live on one machine: above all the one of the
+    proxy that it falls back to while no replica is there, which would be that of the other cluster.
     """
+    folder = proxy_folder()
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_LOG_TARGET": DISCARD_ADDRESS,
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
+        PROXY_FOLDER_VARIABLE: folder,
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Keeps Ray from hiding accelerators of a process that asked for none, which it warns of otherwise.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
+
+
+def proxy_folder() -> str:
+    """Return a folder of this user alone for HAProxy's files: whoever reaches its socket can read what it forwards.
+
+    Ray puts a folder for each node into it. HAProxy takes no long path for a socket, so it lies directly in /tmp.
+    """
+    folder = Path(f"/tmp/greenroom-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            return tempfile.mkdtemp(prefix="gr-", dir="/tmp")
+    return str(folder)
 
 
 def is_free(host: str, port: int) -> bool:

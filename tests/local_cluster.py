@@ -62,10 +62,10 @@ async def local_cluster() -> AsyncGenerator[LocalCluster, None]:
     """
     # HAProxy takes socket paths of up to 97 characters, and Ray appends 57 for the node.
     with tempfile.TemporaryDirectory(prefix="gr-", dir="/tmp") as folder:
-        serve_port, metrics_port, stats_port = free_ports(3)
+        serve_port, *side_ports = free_ports(4)
         saved = dict(os.environ)
         os.environ.pop("RAY_ADDRESS", None)
-        os.environ.update(_haproxy_environment(folder, metrics_port, stats_port))
+        os.environ.update(_haproxy_environment(folder, *side_ports))
         # Actors import our packages and the modules of the tests by name.
         paths = [str(TESTS.parent), str(TESTS), str(TESTS / "cluster"), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -92,7 +92,7 @@ async def local_cluster() -> AsyncGenerator[LocalCluster, None]:
             os.environ.update(saved)
 
 
-def _haproxy_environment(folder: str, metrics_port: int, stats_port: int) -> dict[str, str]:
+def _haproxy_environment(folder: str, metrics_port: int, stats_port: int, fallback_port: int) -> dict[str, str]:
     """Keep this HAProxy apart from others on the machine, and its log of request lines from everyone."""
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
@@ -102,6 +102,7 @@ def _haproxy_environment(folder: str, metrics_port: int, stats_port: int) -> dic
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
         "RAY_SERVE_HAPROXY_LOG_TARGET": f"{folder}/nobody-listens.sock",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     }

@@ -142,9 +142,13 @@ class Served:
 
     def ask_ray(self, script: str) -> str:
         """Return what a Python script prints; its argument is the address of this server's Ray."""
-        command = [sys.executable, "-c", script, self.raylet_argument("--gcs-address")]
-        environment = {**self.environment, "RAY_AUTH_MODE": "token"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+        address = self.raylet_argument("--gcs-address")
+        command = [sys.executable, "-c", script, address]
+        # The state API looks for the address in the environment; on its own it takes any Ray of the machine.
+        environment = {**self.environment, "RAY_AUTH_MODE": "token", "RAY_ADDRESS": address}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def raylet_argument(self, name: str) -> str:
         """Return an argument that Ray's node process was started with."""

@@ -173,7 +173,7 @@ def test_tokens_are_at_rest_as_hashes_only(use: Use):
 
 def test_logs_hold_no_secret(use: Use):
     """Neither Ray's session folder nor what the server prints holds one."""
-    session = Path(use.server.raylet_argument("--session-dir"))
+    session = Path(use.server.raylet_argument("--session_dir"))
     files = [Path(folder) / name for folder, _, names in os.walk(session) for name in names]
     assert [file for file in files if "Ingress" in file.name]
     assert use.found_in_files([*files, use.server.folder / "server.log"]) == []
