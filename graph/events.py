@@ -8,7 +8,9 @@ token. Times are Unix seconds as floats. ``scope`` is the path of the container 
 Classes are not frozen because creating frozen ones costs three times as much; treat them as read-only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 import orjson
@@ -323,12 +325,15 @@ _KINDS: dict[str, type] = {
         RunPaused, RunFinished,
     )
 }  # fmt: skip
-_FIELDS: dict[type, tuple[str, ...]] = {kind: tuple(f.name for f in fields(kind)) for kind in _KINDS.values()}
+_ROW_OF: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter("__class__.__name__", *(f.name for f in fields(kind))) for kind in _KINDS.values()
+}
+"""What a fact is written as: the name of its kind, then its fields in order."""
 
 
 def encode_facts(facts: list[Fact]) -> bytes:
     """Return ``facts`` as versioned JSON bytes; ``decode_facts`` reads them back equal."""
-    rows = [[type(fact).__name__, *(getattr(fact, name) for name in _FIELDS[type(fact)])] for fact in facts]
+    rows = [_ROW_OF[type(fact)](fact) for fact in facts]
     return orjson.dumps([FACTS_VERSION, rows], option=orjson.OPT_NON_STR_KEYS)
 
 
