@@ -17,6 +17,7 @@ from ray.util.state import list_actors
 
 import factories as f
 from actors.calls import NAMESPACE, RUN_ACTOR_PREFIX
+from actors.forms import FormsClient
 from actors.messages import RunOrder, SubmitOrder, order_run
 from actors.settings import Settings
 from actors.start_actors import start_actors
@@ -102,7 +103,7 @@ class Stage:
         order = SubmitOrder(
             form.form_id, recipient.recipient_id, recipient.generation, action, {"comment": comment}, "service_api"
         )
-        await self.ports.hitl.submit(order)
+        await FormsClient().submit(order)
 
     async def until_full(self) -> dict[str, int]:
         """Return name -> process id of the run actors once the pool has its size."""
