@@ -5,6 +5,9 @@ import_command     greenroom import FILE
 simulate_command   greenroom simulate FILE: a run without a cluster
 simulation         the simulated run
 simulation_script  how nodes and people behave in it
+simulation_nodes   nodes that answer from the script, or by default
+simulation_ports   made-up models, tools, servers and files
+simulation_edges   which edges a simulated run takes
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
 sandbox_command    greenroom sandbox build: the image that code nodes run in

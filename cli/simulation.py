@@ -15,6 +15,7 @@ from cli.simulation_ports import AnyFile, MockedChat, MockedFiles, MockedHttp, M
 from cli.simulation_script import Behaviour, InvalidScriptError, Script
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
+from graph.errors import InvalidInputError
 from graph.events import Fact, RunPaused, TextPart
 from graph.plan import Plan, PlanNode, compile_plan
 from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
@@ -99,8 +100,7 @@ class SimulatedRun:
     def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if self.plan.top.nodes[self.plan.top.root].type != "start":
             return inputs
-        form = self.plan.start_form
-        return with_files(form, check_inputs(form, inputs))
+        return check_inputs(self.plan.start_form, inputs)
 
     def now(self) -> float:
         """Return the time (the engine's clock)."""
@@ -150,6 +150,14 @@ class SimulatedRun:
         return InboxItem(str(uuid7()), "submitted", form_id, answer.action_id, answer.values)
 
 
+def _check_conversation(workflow: Workflow, conversation: dict[str, Any]) -> None:
+    """Refuse values of conversation variables that the workflow does not declare."""
+    declared = {variable.name for variable in workflow.conversation}
+    unknown = ", ".join(sorted(set(conversation) - declared))
+    if unknown:
+        raise InvalidInputError(f"conversation: the workflow declares no variable {unknown}")
+
+
 def default_answer(definition: FormDefinition) -> dict[str, Any]:
     """Return what a person submits who changes nothing: defaults, else "", and the first option.
 
@@ -160,7 +168,8 @@ def default_answer(definition: FormDefinition) -> dict[str, Any]:
     for field in definition.inputs:
         name = field["output_variable_name"]
         if field["type"] == "select":
-            values |= {name: option for option in field["option_source"]["value"][:1]}
+            options = field["option_source"]["value"]
+            values |= {name: options[0]} if options else {}
         elif field["type"] == "paragraph":
             default = field.get("default") or {}
             constant = default.get("value") if default.get("type") == "constant" else None

@@ -8,9 +8,11 @@ import jsonschema
 import pytest
 
 from actors.errors import ActorAwayError, QueueFullError
-from approval import ANSWER, RUN, STREAMED, approval, straight, two_approvals, written
+from approval import ANSWER, RUN, STREAMED, approval, started, straight, two_approvals, written
+from factories import document, edge, end, human
 from fixtures_path import fixtures_path
 from surface_world import OpenStream, World, events_of, make_world, names_of
+from surfaces.schemas import MAX_DEPTH
 
 
 @pytest.fixture
@@ -247,3 +249,30 @@ async def test_client_that_goes_away_leaves_the_run_alone() -> None:
         await world.runs.settle()
         detail = (await client.get(f"/v1/workflows/run/{data['id']}")).json()
     assert (detail["status"], detail["total_steps"]) == ("paused", 3)
+
+
+async def test_input_nested_as_deep_as_allowed_goes_all_the_way() -> None:
+    """What a body may hold can be journaled, paused with, told in every form, and given back at the end."""
+    data: dict[str, Any] = {"end": [1]}
+    for _ in range(MAX_DEPTH - 4):
+        data = {"a": data}
+    variable = {"variable": "data", "label": "Data", "type": "json_object", "required": True}
+    nodes = [
+        started(variable),
+        human("hi1", content="{{#start1.data#}} {{#$output.comment#}}"),
+        end("end1", data=["start1", "data"]),
+    ]
+    world = await make_world(document(nodes, [edge("start1", "hi1"), edge("hi1", "end1", "approve")]))
+    body = {"inputs": {"data": data}, "user": "u-1"}
+    async with world.client() as client:
+        streamed = await client.post("/v1/workflows/run", json={**body, "response_mode": "streaming"})
+        paused = (await client.post("/v1/workflows/run", json=body)).json()["data"]
+        events = f"/v1/workflow/{paused['id']}/events?user=u-1"
+        snapshot = await client.get(f"{events}&include_state_snapshot=true")
+        answered = await client.post(f"/v1/form/human_input/{paused['reasons'][0]['form_token']}", json=ANSWER)
+        await world.runs.settle()
+        finished = (await client.get(f"/v1/workflows/run/{paused['id']}")).json()
+        last = await client.get(events)
+    assert names_of(events_of(streamed.text))[-1] == names_of(events_of(snapshot.text))[-1] == "workflow_paused"
+    assert answered.status_code == 200
+    assert finished["outputs"] == events_of(last.text)[-1]["data"]["outputs"] == {"data": data}
