@@ -10,7 +10,7 @@
     start_actors    brings the named actors up        code_version: which code they run
     calls           names of actors, calls to them    messages, errors: what crosses between processes
     background      tasks that outlive a call
-    settings, secrets, wiring                         what each process is made of
+    settings, secrets, wiring, logs                   what each process is made of
 
 Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that
 they cannot starve short calls, and hand their wait to the loop of the default group, which owns all state.

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from actors.forms import FormsClient
 from actors.hints import HintSubscription, HubHints
+from actors.logs import configure_logs
 from actors.outside import Outside
 from actors.plans import Plans
 from actors.run_segment import Surroundings, WallClock
@@ -65,6 +66,7 @@ class Ports:
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
+        configure_logs()
         self.settings = settings
 
     @cached_property

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fixtures_path import workflow_files
 
 from cli.simulation import SimulatedRun
 from cli.simulation_script import Script
+from fixtures_path import workflow_files
 from graph.events import NodeFinished, RunFinished
 from graph.nodes.table import KINDS
 from graph.parse_workflow import parse_workflow
