@@ -39,8 +39,6 @@ class Settings(BaseSettings):
     """How people reach Greenroom; links are built from this, never from a request."""
     http_host: str = "127.0.0.1"
     http_port: int = 8000
-    trusted_proxies: str = ""
-    """Networks (comma separated) whose X-Forwarded-For is believed; empty: none."""
 
     pool_size: int = Field(3, ge=1)
     """How many runs execute at a time: the number of run actors kept."""

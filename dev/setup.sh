@@ -43,6 +43,9 @@ check_disk() {
 
 # check_port <python> <port>
 check_port() {
+    case "$2" in
+        "" | *[!0-9]*) fail "GREENROOM_HTTP_PORT must be a port number, not '$2'." ;;
+    esac
     "$1" - "$2" <<'PYTHON' || fail "port $2 is in use by another program. Stop it, or choose another: GREENROOM_HTTP_PORT=8001 dev/up"
 import socket, sys
 with socket.socket() as probe:

@@ -61,7 +61,6 @@ _.supports_retry
 _.prepare
 
 # Settings that later parts read; docs/settings.md lists them.
-_.trusted_proxies
 
 # Declared in tests to see the declaration refused, or for whoever reads the fixture.
 CARRIER_PIGEON
