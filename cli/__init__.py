@@ -5,9 +5,11 @@ import_command     greenroom import FILE
 simulate_command   greenroom simulate FILE: a run without a cluster
 simulation         the simulated run
 simulation_script  how nodes and people behave in it
-simulation_nodes   nodes that answer from the script, or by default
-simulation_ports   made-up models, tools, servers and files
-simulation_edges   which edges a simulated run takes
+simulation_nodes   the steps of its nodes
+simulation_ports   the made-up models, tools, servers and files around it
+simulation_made_up code behind made-up values
+simulation_inputs  what it begins with
+simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
 sandbox_command    greenroom sandbox build: the image that code nodes run in

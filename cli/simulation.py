@@ -10,23 +10,20 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from cli.simulation_inputs import SIMULATED, check_conversation, checked_inputs
 from cli.simulation_nodes import ScriptedNodes, delay, fail
 from cli.simulation_ports import AnyFile, MockedChat, MockedFiles, MockedHttp, MockedTools
 from cli.simulation_script import Behaviour, InvalidScriptError, Script
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
-from graph.errors import InvalidInputError
 from graph.events import Fact, RunPaused, TextPart
 from graph.plan import Plan, PlanNode, compile_plan
 from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
 from graph.run_state import RunState
-from graph.start_form import check_inputs
 from graph.workflow import Workflow
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition
 from hitl.submission import resolved_for_get, validate_submission
-
-_WHO = "simulated"
 
 
 class SimulatedRun:
@@ -72,16 +69,17 @@ class SimulatedRun:
             InvalidScriptError: a scripted answer does not fit its form.
         """
         workflow = self.plan.workflow
-        _check_conversation(workflow, conversation or {})
-        checked = self._checked(inputs)
-        system: dict[str, Any] = {"files": [], "user_id": _WHO, "app_id": _WHO}
+        given = conversation or {}
+        check_conversation(workflow, given)
+        checked = checked_inputs(self.plan, inputs)
+        system: dict[str, Any] = {"files": [], "user_id": SIMULATED, "app_id": SIMULATED}
         system |= {"workflow_id": workflow.content_hash, "workflow_run_id": self.run_id}
         if workflow.mode == "advanced-chat":
-            system |= {"query": query, "dialogue_count": 1, "conversation_id": _WHO}
+            system |= {"query": query, "dialogue_count": 1, "conversation_id": SIMULATED}
         else:
             system["timestamp"] = int(self.now())
         try:
-            outcome = await self._engine().start(checked, system, conversation or {})
+            outcome = await self._engine().start(checked, system, given)
             while isinstance(outcome, RunPaused):
                 items = [item for form_id in outcome.form_ids if (item := self._answer(form_id))]
                 if not items:
@@ -91,16 +89,16 @@ class SimulatedRun:
         finally:
             await self._code.close()
 
+    @property
+    def notes(self) -> list[str]:
+        """What happened in the run that whoever tests should know of."""
+        return self._nodes.notes
+
     def _engine(self) -> Engine:
         return Engine(self.plan, self._state, self.run_id, self._effects, self, self)
 
     def _node_of(self, execution_id: str) -> PlanNode:
         return self._state.node(self._state.executions[execution_id])
-
-    def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        if self.plan.top.nodes[self.plan.top.root].type != "start":
-            return inputs
-        return check_inputs(self.plan.start_form, inputs)
 
     def now(self) -> float:
         """Return the time (the engine's clock)."""
@@ -150,14 +148,6 @@ class SimulatedRun:
         return InboxItem(str(uuid7()), "submitted", form_id, answer.action_id, answer.values)
 
 
-def _check_conversation(workflow: Workflow, conversation: dict[str, Any]) -> None:
-    """Refuse values of conversation variables that the workflow does not declare."""
-    declared = {variable.name for variable in workflow.conversation}
-    unknown = ", ".join(sorted(set(conversation) - declared))
-    if unknown:
-        raise InvalidInputError(f"conversation: the workflow declares no variable {unknown}")
-
-
 def default_answer(definition: FormDefinition) -> dict[str, Any]:
     """Return what a person submits who changes nothing: defaults, else "", and the first option.
 
@@ -169,7 +159,8 @@ def default_answer(definition: FormDefinition) -> dict[str, Any]:
         name = field["output_variable_name"]
         if field["type"] == "select":
             options = field["option_source"]["value"]
-            values |= {name: options[0]} if options else {}
+            if options:
+                values[name] = options[0]
         elif field["type"] == "paragraph":
             default = field.get("default") or {}
             constant = default.get("value") if default.get("type") == "constant" else None

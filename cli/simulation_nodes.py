@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cli.simulation_made_up import fed_by_made_up_values, forgiving
 from cli.simulation_ports import MOCKED_KNOWLEDGE, MOCKED_TEXT, words_of
 from cli.simulation_script import Behaviour, Script, exit_named
 from graph.errors import NodeError
@@ -28,6 +29,9 @@ class ScriptedNodes:
         """Replace the steps in ``plan``, which no other run may use."""
         self._script = script
         self._calls: dict[str, int] = {}
+        self.notes: list[str] = []
+        """What happened that whoever tests should know of."""
+        self._made_up = fed_by_made_up_values(plan, script)
         for scope in plan.scopes.values():
             for node in scope.nodes:
                 self._replace(node, plan)
@@ -45,8 +49,9 @@ class ScriptedNodes:
         if node.type in RECOGNISED:
             _complete(node, plan)
             node.effect = _auto_step(node)
-        if node.opens_form and self._script.default == "auto":
-            return
+        is_strict = node.data is None or node.data.error_strategy is not None or node.retry_limit
+        if node.type == "code" and node.effect is not None and node.id in self._made_up and not is_strict:
+            node.effect = forgiving(node, node.effect, self.notes.append)
         if node.id in self._script.nodes:
             if not node.opens_form:
                 node.pure, node.effect = None, self._scripted(node, node.pure, node.effect)
@@ -57,7 +62,7 @@ class ScriptedNodes:
         async def step(pool: VariablePool, context: EffectContext) -> NodeResult | FormAsked:
             call = self.next_call(node.id)
             await delay(call)
-            await _speak(_chunks(node, call), context)
+            await _speak(_chunks(node, call), context, is_whole=call.error is None)
             fail(call)
             if call.outputs is not None or call.chunks is not None:
                 outputs = {} if call.chunks is None else {"text": "".join(call.chunks)}
@@ -95,11 +100,11 @@ def _chunks(node: PlanNode, call: Behaviour) -> list[str]:
     return words_of(text) if isinstance(text, str) and node.type in _SPEAKING_KINDS else []
 
 
-async def _speak(chunks: list[str], context: EffectContext) -> None:
+async def _speak(chunks: list[str], context: EffectContext, *, is_whole: bool = True) -> None:
     for chunk in chunks:
         context.emit("text", chunk)
         await asyncio.sleep(0)
-    if chunks:
+    if chunks and is_whole:
         context.emit("text", "", is_final=True)
 
 
