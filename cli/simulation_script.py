@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from graph.errors import RefusedError
 from graph.nodes.human_input_data import HumanInputData
@@ -91,6 +91,13 @@ class Script(BaseModel):
     nodes: dict[str, Behaviour] = Field(default_factory=dict)
     default: Literal["auto", "fail"] = "auto"
 
+    @field_validator("nodes", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        return {key: {} if one is None else one for key, one in value.items()} if isinstance(value, dict) else value
+
     @classmethod
     def read(cls, path: Path | None) -> Self:
         """Return the script in ``path``; without a path the empty one.
@@ -115,9 +122,6 @@ class Script(BaseModel):
         Raises:
             InvalidScriptError: it has an unknown key or a wrong value; all are listed.
         """
-        if isinstance(document, dict) and isinstance(document.get("nodes"), dict):
-            nodes = {key: {} if value is None else value for key, value in document["nodes"].items()}
-            document = {**document, "nodes": nodes}
         try:
             return cls.model_validate(document)
         except ValidationError as error:
