@@ -16,7 +16,10 @@ class Scope:
         """Begin; ``arrows``: "a>b", or "a>b:handle" out of a branch."""
         parts = [arrow.partition(":")[0].split(">") for arrow in arrows]
         names = dict.fromkeys(name for pair in parts for name in pair if name != "start")
-        edges = [f.edge(*pair, arrow.partition(":")[2] or "source") for pair, arrow in zip(parts, arrows, strict=True)]
+        edges = [
+            f.edge(pair[0], pair[1], arrow.partition(":")[2] or "source")
+            for pair, arrow in zip(parts, arrows, strict=True)
+        ]
         plan = f.plan([f.start(), *(f.template(name, "x") for name in names)], edges).top
         self.state = ScopeState(plan, "", VariablePool())
         self.plan = plan
