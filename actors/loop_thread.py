@@ -25,7 +25,7 @@ class LoopThread:
         try:
             while True:
                 try:
-                    yield self.call(anext(items))  # type: ignore[arg-type]
+                    yield self.call(anext(items))  # type: ignore[arg-type]  # anext of a generator gives a coroutine
                 except StopAsyncIteration:
                     return
         finally:

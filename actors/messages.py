@@ -6,7 +6,7 @@ from typing import Any, Literal
 from graph.events import Fact, FormOpened, TextPart
 from graph.ports import FormRequest
 from hitl.answer_file import FileFacts
-from store.run_record import NewRun, RunRecord
+from store.run_record import NewRun
 
 RunStatus = Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
 
@@ -148,7 +148,7 @@ class FormOrder:
     """The account that started the run, None when an end user did."""
 
     @classmethod
-    def of(cls, request: FormRequest, run: NewRun | RunRecord) -> "FormOrder":
+    def of(cls, request: FormRequest, run: NewRun) -> "FormOrder":
         """Return the order for ``request`` of a node of ``run``."""
         account_id = run.created_by_id if run.created_by_role == "account" else None
         return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id)

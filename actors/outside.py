@@ -11,7 +11,7 @@ from graph.ports import Effects
 from store.blobs import Blobs
 from store.file_record import FileOwner
 from store.files import FileTable, RunShelf
-from store.run_record import NewRun, RunRecord
+from store.run_record import NewRun
 
 
 class Outside:
@@ -39,7 +39,7 @@ class Outside:
         """Close the connections."""
         await self._client.close()
 
-    def added_to(self, effects: Effects, run: NewRun | RunRecord) -> Effects:
+    def added_to(self, effects: Effects, run: NewRun) -> Effects:
         """Return ``effects`` with the files and the HTTP client of ``run``."""
         owner = FileOwner(run.workspace_id, run.app_id, run.created_by_role, run.created_by_id)
         shelf = RunShelf(self._table, self._blobs, owner, run.run_id, run.created_at)

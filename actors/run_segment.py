@@ -65,7 +65,7 @@ class Surroundings:
 class FormsOfRun:
     """Implements graph.ports.Forms for one run: adds what the HITL actor must know about it."""
 
-    def __init__(self, opener: FormOpener, run: NewRun | RunRecord) -> None:
+    def __init__(self, opener: FormOpener, run: NewRun) -> None:
         self._opener = opener
         self._run = run
 
@@ -174,7 +174,7 @@ class RunSegment:
         finally:
             self._wakes = None
 
-    def _make_engine(self, state: RunState, run: NewRun | RunRecord, owner: Ownership) -> tuple[Engine, RunRecorder]:
+    def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
         recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
         self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
@@ -196,7 +196,7 @@ class RunSegment:
         self._on_border(Hint(self.run_id, head, self._actor_name))
 
     async def _drive(
-        self, engine: Engine, recorder: RunRecorder, run: NewRun | RunRecord, work: Coroutine[Any, Any, Outcome]
+        self, engine: Engine, recorder: RunRecorder, run: NewRun, work: Coroutine[Any, Any, Outcome]
     ) -> RunOutcome:
         self._engine = engine
         if self._is_woken:
@@ -243,7 +243,7 @@ def _open_forms(state: RunState) -> list[FormOpened]:
     return [form.opened for form in state.forms.values()]
 
 
-def _outcome(run: NewRun | RunRecord, fact: RunFinished | RunPaused, forms: list[FormOpened]) -> RunOutcome:
+def _outcome(run: NewRun, fact: RunFinished | RunPaused, forms: list[FormOpened]) -> RunOutcome:
     """Return the outcome that the last fact of a segment makes."""
     is_end = isinstance(fact, RunFinished)
     return RunOutcome(

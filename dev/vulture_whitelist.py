@@ -60,8 +60,6 @@ _.supports_retry
 # Part of the model client's interface: warms a deployment up before its first prompt.
 _.prepare
 
-# Settings that later parts read; docs/settings.md lists them.
-
 # Declared in tests to see the declaration refused, or for whoever reads the fixture.
 CARRIER_PIGEON
 Forgetful

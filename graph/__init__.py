@@ -3,6 +3,7 @@
 errors.py           the root of all our errors and the graph's own
 workflow.py         the parsed definition of a file
 read_document.py    text of a file -> plain data, guarded
+settings_document.py  text of a settings file -> data
 parse_workflow.py   document -> workflow, with every fault and its place
 parse_variables.py  environment and conversation variables of a file
 graph_faults.py     what is wrong with nodes and edges as a graph

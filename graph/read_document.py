@@ -18,7 +18,7 @@ _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnreadableError(Exception):
-    """The text is no document; the message says why. Never leaves ``graph.parse_workflow``."""
+    """The text is no document; the message says why. Whoever reads makes an error of its own of it."""
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc, valid-type]

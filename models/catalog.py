@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from graph.read_document import UnreadableError
+from graph.settings_document import read_settings_mapping, settings_fault
 from models.errors import InvalidCatalogError, ModelNotConfiguredError
 from models.scripted_model import ECHO_SCRIPT, Script
 from models.structured_output import SchemaSupport
@@ -177,7 +178,7 @@ class Catalog(BaseModel):
         try:
             return cls.model_validate(dict(document))
         except ValidationError as error:
-            raise InvalidCatalogError(source, tuple(_fault(detail) for detail in error.errors())) from None
+            raise InvalidCatalogError(source, tuple(settings_fault(detail) for detail in error.errors())) from None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -187,15 +188,11 @@ class Catalog(BaseModel):
             InvalidCatalogError: the file cannot be read, is no YAML or JSON mapping, or has faults.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document = read_settings_mapping(path.read_bytes())
         except OSError as error:
             raise InvalidCatalogError(str(path), (error.strerror or "cannot be read",)) from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise InvalidCatalogError(str(path), ("is neither YAML nor JSON",)) from None
-        if document is None:
-            document = {}
-        if not isinstance(document, Mapping):
-            raise InvalidCatalogError(str(path), ("is not a mapping",))
+        except UnreadableError as error:
+            raise InvalidCatalogError(str(path), (str(error),)) from None
         return cls.parse(document, str(path))
 
     def resolve(self, provider: str, name: str) -> NamedTarget:
@@ -224,9 +221,3 @@ class Catalog(BaseModel):
 def _short_provider(provider: str) -> str:
     parts = provider.split("/")
     return parts[2] if len(parts) == 3 and parts[0] == "langgenius" and parts[1] == parts[2] else provider
-
-
-def _fault(detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
-    text = detail["msg"].removeprefix("Value error, ")
-    return f"{place}: {text}" if place else text

@@ -38,7 +38,7 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NewRun):
     """A run as its facts have left it, with who writes it.
 
     ``status``: running, paused or one of TERMINAL. ``epoch`` rises by one with every writer; ``head`` is the
@@ -46,17 +46,6 @@ class RunRecord:
     also that of the last recovery.
     """
 
-    run_id: str
-    workspace_id: str
-    app_id: str
-    version_id: str
-    mode: str
-    invoke_source: str
-    created_by_role: str
-    created_by_id: str
-    user: str
-    inputs: dict[str, Any]
-    created_at: float
     status: RunStatus = "running"
     epoch: int = 1
     head: int = 0

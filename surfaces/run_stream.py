@@ -15,7 +15,7 @@ from graph.events import Fact, RunFinished, RunPaused
 from hitl.disposition import Disposition, dispositions
 from hitl.form import FormStatus
 from hitl.surface import Surface
-from store.run_record import NewRun, RunRecord
+from store.run_record import NewRun
 from surfaces.error_table import domain_error, error_event
 from surfaces.event_shapes import RunLabel, node_labels
 from surfaces.ports import SurfacePorts
@@ -29,7 +29,7 @@ GRACE_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def label_of(run: NewRun | RunRecord, surface: Surface, ports: SurfacePorts) -> RunLabel:
+async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts) -> RunLabel:
     """Return what readers on ``surface`` are told of a run besides its facts."""
     plan = await ports.plans.plan(run.version_id)
     created_by = {"id": run.created_by_id, "user": run.user}

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from effects.tools.errors import InvalidToolsFileError, ToolNotConfiguredError
+from graph.read_document import UnreadableError
+from graph.settings_document import read_settings_mapping, settings_fault
 
 ANY = "*"
 """Stands for every tool of a provider."""
@@ -180,7 +181,7 @@ class ToolCatalog(BaseModel):
         try:
             catalog = cls.model_validate(dict(document))
         except ValidationError as error:
-            raise InvalidToolsFileError(source, tuple(_fault(detail) for detail in error.errors())) from None
+            raise InvalidToolsFileError(source, tuple(settings_fault(detail) for detail in error.errors())) from None
         return catalog if folder is None else catalog._placed_in(folder)
 
     def _placed_in(self, folder: Path) -> Self:
@@ -200,15 +201,11 @@ class ToolCatalog(BaseModel):
             InvalidToolsFileError: the file cannot be read, is no YAML or JSON mapping, or has faults.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document = read_settings_mapping(path.read_bytes())
         except OSError as error:
             raise InvalidToolsFileError(str(path), (error.strerror or "cannot be read",)) from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise InvalidToolsFileError(str(path), ("is neither YAML nor JSON",)) from None
-        if document is None:
-            document = {}
-        if not isinstance(document, Mapping):
-            raise InvalidToolsFileError(str(path), ("is not a mapping",))
+        except UnreadableError as error:
+            raise InvalidToolsFileError(str(path), (str(error),)) from None
         return cls.parse(document, str(path), path.parent)
 
     def resolve(self, providers: tuple[str, ...], tool: str) -> ToolMeaning:
@@ -251,9 +248,3 @@ def _checked_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("carries a user name or password: name an environment variable instead")
     return url
-
-
-def _fault(detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
-    text = detail["msg"].removeprefix("Value error, ")
-    return f"{place}: {text}" if place else text

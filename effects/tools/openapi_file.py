@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import yaml
+from graph.read_document import UnreadableError
+from graph.settings_document import read_settings_document
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 _BODY_KINDS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
@@ -60,11 +61,11 @@ def load_operations(path: Path, base_url: str | None) -> dict[str, Operation]:
         InvalidDescriptionError: the file cannot be read or used; the text says where.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_settings_document(path.read_bytes())
     except OSError as error:
         raise InvalidDescriptionError(f"{path}: {error.strerror or 'cannot be read'}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise InvalidDescriptionError(f"{path} is neither YAML nor JSON") from None
+    except UnreadableError as error:
+        raise InvalidDescriptionError(f"{path} {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise InvalidDescriptionError(f"{path} is no OpenAPI description: it has no paths")
     if not str(document.get("openapi", "")).startswith("3."):

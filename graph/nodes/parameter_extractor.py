@@ -15,7 +15,7 @@ from graph.nodes.extraction import ParameterData, extract, schema_of
 from graph.nodes.json_answer import json_object_in
 from graph.nodes.kind import EffectContext, EffectStep, NodeData, NodeKind, NodeResult
 from graph.nodes.model_call import ModelCall, ModelData, VisionData, ask, cost_of, usage_of
-from graph.nodes.prompt_draft import Draft, complete, with_files
+from graph.nodes.prompt_draft import complete, task_drafts, with_files
 from graph.nodes.prompt_memory import MemoryData, history_text
 from graph.template import Template
 from graph.value_types import text_of
@@ -71,7 +71,7 @@ def _compile(data: ParameterExtractorData) -> EffectStep:
         told = instruction.text(pool)
         system = _system_text(history_text(data.memory, pool), told, None if is_held else schema)
         messages = await complete(
-            with_files(_drafts(data.model.mode, system, query), files), context.effects, data.vision.detail
+            with_files(task_drafts(data.model.mode, system, query), files), context.effects, data.vision.detail
         )
         request = call.request(messages, parameters, context.execution_id, schema if is_held else None)
         try:
@@ -112,12 +112,6 @@ def _system_text(history: str, instruction: str, schema: dict[str, Any] | None) 
     if instruction:
         parts.append(_INSTRUCTION.format(instruction=instruction))
     return "\n\n".join(parts)
-
-
-def _drafts(mode: str, system: str, query: str) -> list[Draft]:
-    if mode == "completion":
-        return [Draft("user", f"{system}\n\nThe text:\n{query}\n\nThe JSON object:\n")]
-    return [Draft("system", system), Draft("user", query)]
 
 
 KIND = NodeKind(type="parameter-extractor", data=ParameterExtractorData, compile_effect=_compile)

@@ -78,6 +78,13 @@ async def _image(file: dict[str, Any], store: Files, detail: str) -> ImagePart:
     return ImagePart(await store.read(file), str(file.get("mime_type") or "image/png"), detail, name)
 
 
+def task_drafts(mode: str, system: str, query: str) -> list[Draft]:
+    """Return the prompt of a task on the text ``query`` whose answer is a JSON object, for a model of ``mode``."""
+    if mode == "completion":
+        return [Draft("user", f"{system}\n\nThe text:\n{query}\n\nThe JSON object:\n")]
+    return [Draft("system", system), Draft("user", query)]
+
+
 def with_files(drafts: Sequence[Draft], files: Sequence[dict[str, Any]]) -> list[Draft]:
     """Return ``drafts`` with ``files`` in the last message, if the user speaks there, else in one of their own."""
     drafts = list(drafts)

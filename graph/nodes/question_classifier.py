@@ -13,7 +13,7 @@ from graph.errors import NodeError
 from graph.nodes.json_answer import json_object_in
 from graph.nodes.kind import EffectContext, EffectStep, NodeData, NodeKind, NodeResult
 from graph.nodes.model_call import ModelCall, ModelData, VisionData, ask, cost_of, usage_of
-from graph.nodes.prompt_draft import Draft, complete, with_files
+from graph.nodes.prompt_draft import complete, task_drafts, with_files
 from graph.nodes.prompt_memory import MemoryData, history_text
 from graph.template import Template
 from graph.value_types import text_of
@@ -79,7 +79,7 @@ def _compile(data: QuestionClassifierData) -> EffectStep:
         ]
         system = _system_text(classes, history_text(data.memory, pool), instruction.text(pool))
         parameters = call.parameters(pool)
-        drafts = with_files(_drafts(data.model.mode, system, text_of(query)), data.vision.files(pool))
+        drafts = with_files(task_drafts(data.model.mode, system, text_of(query)), data.vision.files(pool))
         messages = await complete(drafts, context.effects, data.vision.detail)
         answer = await ask(context, call.request(messages, parameters, context.execution_id, _schema(classes)))
         chosen = _chosen(classes, await json_object_in(answer.text) or {})
@@ -109,12 +109,6 @@ def _system_text(classes: list[_Named], history: str, instruction: str) -> str:
     if instruction.strip():
         parts.append(_INSTRUCTION.format(instruction=instruction))
     return "\n\n".join(parts)
-
-
-def _drafts(mode: str, system: str, query: str) -> list[Draft]:
-    if mode == "completion":
-        return [Draft("user", f"{system}\n\nThe text:\n{query}\n\nThe JSON object:\n")]
-    return [Draft("system", system), Draft("user", query)]
 
 
 def _schema(classes: list[_Named]) -> dict[str, Any]:
