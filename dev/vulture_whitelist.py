@@ -15,7 +15,6 @@ _.globals
 _.impl
 _.cache_ok
 _.process_bind_param
-_.renderer
 _._value_
 
 # Read by Python's streams and event loops, inside the sandbox's image, and by wasmtime.
@@ -48,17 +47,8 @@ _.user_id
 _.whole_workspace
 _.subject
 _.desc
-_.window
 _.max_length
 _.output_type
-_.retry_enabled
-_.max_retries
-_.retry_interval
-_.retry_config
-_.supports_retry
-
-# Part of the model client's interface: warms a deployment up before its first prompt.
-_.prepare
 
 # Declared in tests to see the declaration refused, or for whoever reads the fixture.
 CARRIER_PIGEON
