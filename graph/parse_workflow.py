@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from graph.graph_faults import TRIGGER_KINDS, graph_faults
+from graph.human_rules import AppRules
 from graph.nodes.table import KINDS, RECOGNISED
 from graph.parse_variables import parse_conversation, parse_environment
 from graph.read_document import UnreadableError, plain, read_document
@@ -35,8 +36,6 @@ _FEATURES: dict[str, frozenset[str]] = {
     ),
 }  # fmt: skip
 _ICON_KEYS = ("icon", "icon_type", "icon_background", "use_icon_as_answer_icon")
-_EXTENSION_KEYS: dict[str, type] = {"idempotent": bool}
-"""Keys of a node's ``greenroom`` mapping -> type of their value. The file's own mapping has none yet."""
 _IMPORT_CHECKED = frozenset({"human-input"})
 _EDITOR_KEYS = frozenset({"selected"})
 _VERSION = re.compile(
@@ -92,7 +91,7 @@ class _FileParser:
 
     def parse(self) -> ParsedFile:
         status = self._status()
-        self._check_extension(self._document, "greenroom", {})
+        self._check_rules(self._document.get("greenroom"), "greenroom", AppRules)
         app, mode = self._app()
         body = self._mapping(self._document, "workflow", "is missing" if mode else None)
         workflow = self._workflow(app, mode, body) if mode and body is not None else None
@@ -229,7 +228,8 @@ class _FileParser:
             self._add(triggers[0].path, "a start node and a trigger cannot be in one workflow")
 
     def _check_node(self, node: Node) -> None:
-        self._check_extension(node.data, f"{node.path}.data.greenroom", _EXTENSION_KEYS)
+        if node.type != "human-input" and node.data.get("greenroom"):
+            self._add(f"{node.path}.data.greenroom", "only a human-input node has such settings")
         kind = KINDS.get(node.type)
         if kind is None:
             self._check_unsupported(node)
@@ -239,8 +239,7 @@ class _FileParser:
         except ValidationError as error:
             blocks: Literal["import", "publish"] = "import" if node.type in _IMPORT_CHECKED else "publish"
             for problem in error.errors():
-                place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-                self._add(f"{node.path}.data{place}", problem["msg"], blocks)
+                self._add(f"{node.path}.data{_place(problem['loc'])}", problem["msg"], blocks)
 
     def _check_unsupported(self, node: Node) -> None:
         path = f"{node.path}.data.type"
@@ -253,18 +252,20 @@ class _FileParser:
         else:
             self._add(path, f"{node.type!r} is no node kind; a run that reaches {node.id!r} fails", "nothing")
 
-    def _check_extension(self, owner: Mapping[str, Any], path: str, known: Mapping[str, type]) -> None:
-        extension = owner.get("greenroom")
-        if extension is None:
-            return
-        if not isinstance(extension, dict):
+    def _check_rules(self, rules: Any, path: str, shape: type[BaseModel]) -> None:
+        if rules is not None and not isinstance(rules, dict):
             self._add(path, "must be a mapping")
             return
-        for key, value in extension.items():
-            if key not in known:
-                self._add(f"{path}.{key}", f"there is no such key; known are: {', '.join(known) or 'none'}")
-            elif not isinstance(value, known[key]):
-                self._add(f"{path}.{key}", f"must be of type {known[key].__name__}")
+        try:
+            shape.model_validate(rules or {})
+        except ValidationError as error:
+            for problem in error.errors():
+                self._add(f"{path}{_place(problem['loc'])}", problem["msg"])
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Return where in a mapping a problem is, as it is written behind the mapping's own place."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
 
 
 def _numbers(version: str) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, cast
 
 from graph.errors import NodeError
 from graph.events import Fact, TextPart
+from graph.human_rules import FormRules
 
 
 class Clock(Protocol):
@@ -136,7 +137,7 @@ class FormRequest:
     """The question of a human-input node, content rendered, options and defaults resolved.
 
     ``inputs`` and ``actions`` are wire shapes (spec/http.md 5.1); ``delivery_methods`` the node's own list.
-    ``timeout_s``: seconds from opening to the node deadline. ``extensions``: the node's ``greenroom`` mapping.
+    ``timeout_s``: seconds from opening to the node deadline. ``rules``: the node's ``greenroom`` mapping.
     """
 
     run_id: str
@@ -149,7 +150,7 @@ class FormRequest:
     resolved_default_values: dict[str, Any]
     delivery_methods: list[dict[str, Any]]
     timeout_s: float
-    extensions: dict[str, Any] = field(default_factory=dict)
+    rules: FormRules = field(default_factory=FormRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def _compile(data: HumanInputData) -> EffectStep:
     ]
     methods = [method.model_dump() for method in data.delivery_methods]
     bodies = [Template(m["config"]["body"]) if m["type"] == "email" else None for m in methods]
-    title, timeout_s, extensions = data.title, data.timeout_s, data.greenroom
+    title, timeout_s, rules = data.title, data.timeout_s, data.greenroom
 
     async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
         resolved = {name: value for name, selector in defaults if (value := pool.get(selector)) is not MISSING}
@@ -47,7 +47,7 @@ def _compile(data: HumanInputData) -> EffectStep:
             resolved_default_values=resolved,
             delivery_methods=[_with_body(m, b, pool) for m, b in zip(methods, bodies, strict=True)],
             timeout_s=timeout_s,
-            extensions=extensions,
+            rules=rules,
         )
         return FormAsked(request, await context.effects.forms.open_form(request))
 

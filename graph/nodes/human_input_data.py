@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from graph.human_rules import FormRules
 from graph.nodes.kind import NodeData
 
 _ACTION_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -172,7 +173,7 @@ class HumanInputData(NodeData):
     user_actions: list[UserAction] = Field(default_factory=list)
     timeout: int = 36
     timeout_unit: Literal["hour", "day"] = "hour"
-    greenroom: dict[str, Any] = Field(default_factory=dict)
+    greenroom: FormRules = Field(default_factory=FormRules)
 
     @field_validator("inputs", mode="before")
     @classmethod

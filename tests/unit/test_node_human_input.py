@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from fakes import ListForms, effects
 from graph.errors import NodeError
+from graph.human_rules import FormRules
 from graph.nodes.human_input import rendered_content, submitted_result, timed_out_result
 from graph.nodes.kind import EffectContext, FormAsked
 from graph.nodes.table import KINDS
@@ -126,7 +127,7 @@ async def test_mail_body_is_filled_and_keeps_its_link():
         "items": [],
     }
     assert (mail["id"], webapp["enabled"], len(webapp["id"])) == ("mail-1", False, 36)
-    assert asked.request.extensions == {"idempotent": True}
+    assert asked.request.rules == FormRules(idempotent=True)
 
 
 def test_newer_and_older_names_mean_the_same():

@@ -157,7 +157,7 @@ def test_version_decides_the_status(version, status):
         ({"workflow": {"graph": {"nodes": [{"data": {}}]}}}, "workflow.graph.nodes[0].id: is missing"),
         ({"workflow": {"graph": {"nodes": [NODES[0], NODES[0]]}}}, "workflow.graph.nodes[1].id: 'start' is "),
         ({"workflow": {"graph": {"edges": [3]}}}, "workflow.graph.edges[0]: must be a mapping"),
-        ({"greenroom": {"odd": 1}}, "greenroom.odd: there is no such key; known are: none"),
+        ({"greenroom": {"odd": 1}}, "greenroom.odd: Extra inputs are not permitted"),
         ({"greenroom": 1}, "greenroom: must be a mapping"),
     ],
 )  # fmt: skip
