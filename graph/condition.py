@@ -102,10 +102,13 @@ def compile_condition(data: ConditionData) -> Condition:
             if subs is None:
                 raise NodeError("Sub variable is required", "ValueError")
             return Compared(subs(actual), actual, data.value)
-        expected = fixed if template is None else template.text(pool)
-        if takes_expected and expected is not None and _is_boolean(actual):
-            expected = [_to_bool(item) for item in expected] if isinstance(expected, list) else _to_bool(expected)
-        return Compared(_checked(compare, name, actual, expected), actual, expected)
+        try:
+            expected = fixed if template is None else template.text(pool)
+            if takes_expected and expected is not None and _is_boolean(actual):
+                expected = [_to_bool(item) for item in expected] if isinstance(expected, list) else _to_bool(expected)
+            return Compared(compare(actual, expected), actual, expected)
+        except _UNFIT as error:
+            raise _cannot_compare(name, actual, error) from error
 
     return condition
 
@@ -139,7 +142,10 @@ def _compile_sub_condition(data: SubCondition) -> Callable[[list[dict[str, Any]]
             if actual is MISSING:
                 raise NodeError(f"{data.key!r} is no attribute of a file", "ValueError")
             actual = _dotted(actual) if data.key == "extension" else actual
-            results.append(_checked(compare, name, actual, expected))
+            try:
+                results.append(compare(actual, expected))
+            except _UNFIT as error:
+                raise _cannot_compare(name, actual, error) from error
         return combine(results)
 
     return holds
@@ -209,11 +215,8 @@ def _dotted(extension: Any) -> Any:
     return f".{extension}" if is_bare else extension
 
 
-def _checked(compare: Comparison, name: str, actual: Any, expected: Any) -> bool:
-    try:
-        return compare(actual, expected)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NodeError(f"{name!r} cannot compare {type(actual).__name__}: {error}", type(error).__name__) from error
+def _cannot_compare(name: str, actual: Any, error: Exception) -> NodeError:
+    return NodeError(f"{name!r} cannot compare {type(actual).__name__}: {error}", type(error).__name__)
 
 
 def _contains(actual: Any, expected: Any) -> bool:
@@ -333,3 +336,5 @@ _COMPARISONS: dict[str, Comparison] = {
 }
 _UNARY = frozenset({"empty", "not empty", "null", "not null", "exists", "not exists"})
 _FILE_LIST_OPERATORS = frozenset({"contains", "not contains", "all of"})
+_UNFIT = (TypeError, ValueError, OverflowError, RecursionError)
+"""What Python raises when values do not fit a comparison; the last one of extreme nesting, in a text too."""

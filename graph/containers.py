@@ -13,7 +13,7 @@ from graph.container_run import ContainerRun
 from graph.errors import NodeError
 from graph.events import ContainerStarted, PassFinished, PassStarted
 from graph.ledger import Ledger
-from graph.node_facts import failed, stopped, succeeded
+from graph.node_facts import failed, reason_of, stopped, succeeded
 from graph.nodes.kind import Container, NodeResult
 from graph.plan import PlanNode
 from graph.ports import Clock
@@ -109,8 +109,8 @@ class Containers:
         node, container = self._container(run)
         try:
             is_break = not run.is_over and container.should_break(scope.pool)
-        except NodeError as error:
-            self._fail_pass(run, scope, str(error))
+        except Exception as error:  # boundary: as for pure nodes  # noqa: BLE001
+            self._fail_pass(run, scope, reason_of(error)[0])
             return
         now = self._clock.now()
         fact = PassFinished(now, node.id, run.execution_id, scope.index, "succeeded", None, is_break, run.scope)

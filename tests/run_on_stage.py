@@ -92,10 +92,7 @@ class RunOnStage:
 
     def replayed(self, facts: list[Fact] | None = None) -> RunState:
         """Return the state that the journal, or ``facts``, lead to."""
-        state = RunState(self.plan)
-        for fact in decode_facts(encode_facts(self.facts if facts is None else facts)):
-            apply(state, fact)
-        return state
+        return replayed(self.plan, self.facts if facts is None else facts)
 
     def crash_points(self) -> list[int]:
         """Return every number of facts that a crash may leave: an append never ends with a fact that needs its next."""
@@ -104,9 +101,7 @@ class RunOnStage:
 
     def check_replay(self) -> None:
         """Assert that replay, live state and a restored snapshot are the same."""
-        dumped = dump_state(self.state)
-        assert dump_state(self.replayed()) == dumped
-        assert dump_state(load_state(self.plan, dumped)) == dumped
+        check_replay(self.state, self.facts)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until ``condition`` holds; it is asked each time something is told."""
@@ -121,6 +116,21 @@ class RunOnStage:
     def told_text(self) -> str:
         """Return all text told live in order."""
         return "".join(part.text for part in self.recorder.parts)
+
+
+def replayed(plan: Plan, facts: list[Fact]) -> RunState:
+    """Return the state that stored ``facts`` lead to."""
+    state = RunState(plan)
+    for fact in decode_facts(encode_facts(facts)):
+        apply(state, fact)
+    return state
+
+
+def check_replay(state: RunState, facts: list[Fact]) -> None:
+    """Assert that ``state``, the replay of ``facts`` and a restored snapshot are the same."""
+    dumped = dump_state(state)
+    assert dump_state(replayed(state.plan, facts)) == dumped
+    assert dump_state(load_state(state.plan, dumped)) == dumped
 
 
 def graph(

@@ -18,6 +18,7 @@ import httpx2
 import psutil
 import yaml
 
+from child_processes import command_line
 from cli.up_command import serve_environment
 from local_cluster import free_ports
 
@@ -115,21 +116,20 @@ class Served:
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return the processes whose title begins with ``title``, such as ``ray::RunActor``."""
-        return [process for process in self.tree() if _title(process).startswith(title)]
+        return [process for process in self.tree() if " ".join(command_line(process)).startswith(title)]
 
     def kill(self, title: str) -> None:
         """Kill -9 the one process with ``title``."""
-        found = self.processes(title)
-        assert len(found) == 1, (title, len(found))
-        found[0].kill()
-        found[0].wait(10)
+        (process,) = wait_for(lambda: len(found := self.processes(title)) == 1 and found)
+        process.kill()
+        process.wait(STOP_S)
 
     def kill_actor_of(self, run_id: str) -> None:
         """Kill -9 the run actor that executes ``run_id``."""
         ((name,),) = self.rows("SELECT actor FROM runs WHERE run_id = ?", run_id)
         process = psutil.Process(self.actor_pids()[name])
         process.kill()
-        process.wait(10)
+        process.wait(STOP_S)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what ``query`` finds in the server's database."""
@@ -152,8 +152,9 @@ class Served:
 
     def raylet_argument(self, name: str) -> str:
         """Return an argument that Ray's node process was started with."""
-        raylet = next(process for process in self.tree() if "raylet/raylet" in process.cmdline()[0])
-        return next(part.partition("=")[2] for part in raylet.cmdline() if part.startswith(f"{name}="))
+        lines = [command_line(process) for process in self.tree()]
+        raylet = next(line for line in lines if line and "raylet/raylet" in line[0])
+        return next(part.partition("=")[2] for part in raylet if part.startswith(f"{name}="))
 
     def import_app(self, document: dict[str, Any]) -> str:
         """Import a workflow document; return an API key of the app."""
@@ -226,10 +227,3 @@ def wait_for(check: Any, timeout_s: float = 60.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen in time"
         PAUSE.wait(0.1)
     return value
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

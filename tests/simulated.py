@@ -9,7 +9,7 @@ from graph.engine import Outcome
 from graph.events import TextEmitted
 from graph.parse_workflow import parse_document, parse_workflow
 from graph.workflow import Workflow
-from run_on_stage import long_story
+from run_on_stage import check_replay, long_story
 
 
 class Simulated:
@@ -39,6 +39,10 @@ class Simulated:
         """Return the text that the reader got, all of it or what nodes in the passes of a container said."""
         told = [fact for fact in self.facts if isinstance(fact, TextEmitted)]
         return "".join(text for fact in told if scope is None or fact.scope.startswith(scope) for text in fact.texts)
+
+    def check_replay(self) -> None:
+        """Assert that the state at the end, the replay of the facts and a restored snapshot are the same."""
+        check_replay(self.run._state, self.facts)
 
     def story(self) -> list[str]:
         """Return the facts in short; a "!" behind text that closes what is told."""

@@ -42,6 +42,7 @@ from surfaces.ports import SurfacePorts
 KEY = TokenKey(b"k" * 32)
 GLOBAL_TIMEOUT_S = 604_800.0
 PING = "ping"
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -299,11 +300,11 @@ class OpenStream:
     async def __aexit__(self, *exc: object) -> None:
         self._gone.set()
         assert self._task is not None
-        await asyncio.wait((self._task,), timeout=5.0)
+        await asyncio.wait((self._task,), timeout=PATIENCE_S)
         self._task.cancel()
 
     async def _take(self) -> dict[str, Any] | None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._messages.get()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:

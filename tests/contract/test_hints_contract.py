@@ -17,7 +17,7 @@ from store.redis_streams import HINTS_KEY, RedisHints
 
 KEPT_COUNT = 100
 POLL_S = 0.2
-LONG_S = 20.0
+LONG_S = 60.0
 """Longer than any wait here: who returns earlier was woken."""
 
 

@@ -130,8 +130,10 @@ async def test_key_is_needed_and_never_told(url: str) -> None:
 
 async def test_server_that_is_away_is_told() -> None:
     """A server that does not answer fails the call as a source that cannot be used."""
-    with pytest.raises(ToolSourceError, match="notes"):
-        await called(tools_at("http://127.0.0.1:9/mcp"), "say", text="hello")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody else can listen there meanwhile
+        with pytest.raises(ToolSourceError, match="notes"):
+            await called(tools_at(f"http://127.0.0.1:{held.getsockname()[1]}/mcp"), "say", text="hello")
 
 
 async def test_command_is_started_for_the_call(tmp_path: Path) -> None:

@@ -29,3 +29,11 @@ async def tight() -> AsyncIterator[WasmCodeSandbox]:
     made = WasmCodeSandbox(SandboxLimits(2.0, 128 * MIB, 64 * 1024, 64 * 1024), worker_count=1)
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="session")
+async def patient() -> AsyncIterator[WasmCodeSandbox]:
+    """A sandbox with the other limits of ``tight``, which a run comes to on a busy machine too."""
+    made = WasmCodeSandbox(SandboxLimits(60.0, 128 * MIB, 64 * 1024, 64 * 1024), worker_count=1)
+    yield made
+    await made.close()

@@ -170,13 +170,14 @@ DEEP = "called itself too deeply|maximum recursion depth|exceeded"
         ("return {'r': 'é' * 20_000}", SIZE), ("raise ValueError('x' * 10 ** 6)", "^ValueError: x{2000} "),
     ],
 )  # fmt: skip
-async def test_python_ends_within_its_limits(tight: WasmCodeSandbox, body: str, message: str):
+async def test_python_ends_within_its_limits(tight: WasmCodeSandbox, patient: WasmCodeSandbox, body: str, message: str):
     """Time, memory, depth and length of the result are bounded, inside of C code too."""
+    sandbox = tight if TIME in message else patient
     with pytest.raises(NodeError, match=message) as caught:
-        await tight.run_code("python3", python(body), {})
+        await sandbox.run_code("python3", python(body), {})
     assert caught.value.error_type == "CodeExecutionError"
     assert len(str(caught.value)) < 2_100
-    assert await works(tight)
+    assert await works(sandbox)
 
 
 @pytest.mark.parametrize(
@@ -195,11 +196,14 @@ async def test_python_ends_within_its_limits(tight: WasmCodeSandbox, body: str, 
         ("return import('fs')", "fs"), ("return import('/etc/passwd')", "passwd"),
     ],
 )  # fmt: skip
-async def test_javascript_ends_within_its_limits(tight: WasmCodeSandbox, body: str, message: str):
+async def test_javascript_ends_within_its_limits(
+    tight: WasmCodeSandbox, patient: WasmCodeSandbox, body: str, message: str
+):
     """JavaScript is bounded as Python is, and has neither files, network nor the environment."""
+    sandbox = tight if TIME in message else patient
     with pytest.raises(NodeError, match=message):
-        await tight.run_code("javascript", f"function main() {{ {body} }}", {})
-    assert await works(tight)
+        await sandbox.run_code("javascript", f"function main() {{ {body} }}", {})
+    assert await works(sandbox)
 
 
 @pytest.mark.parametrize(
@@ -209,11 +213,14 @@ async def test_javascript_ends_within_its_limits(tight: WasmCodeSandbox, body: s
         ("{{ 9 ** (9 ** 9) }}", TIME), ("{{ 'x' * 10 ** 9 }}", MEMORY), ("{{ 'x' * 70000 }}", SIZE),
     ],
 )  # fmt: skip
-async def test_templates_end_within_their_limits(tight: WasmCodeSandbox, template: str, message: str):
+async def test_templates_end_within_their_limits(
+    tight: WasmCodeSandbox, patient: WasmCodeSandbox, template: str, message: str
+):
     """A template has the limits of code."""
+    sandbox = tight if TIME in message else patient
     with pytest.raises(NodeError, match=message):
-        await tight.render(template, {})
-    assert await works(tight)
+        await sandbox.render(template, {})
+    assert await works(sandbox)
 
 
 async def test_template_reaches_nothing(tight: WasmCodeSandbox):

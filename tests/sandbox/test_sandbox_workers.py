@@ -1,17 +1,21 @@
 """The worker processes: what they may, how they end, and what a process without an image does."""
 
 import asyncio
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
+from child_processes import children_with
 from effects.code_sandbox import image as images
 from effects.code_sandbox.errors import ImageMissingError
 from effects.code_sandbox.limits import SandboxLimits
@@ -28,28 +32,38 @@ pytestmark = pytest.mark.service
 
 ECHO = "def main(x):\n    return {'x': x}"
 ENDLESS = "def main():\n    while True: pass"
+ENDED_S = 60.0
+"""How long the end of a process may take to show."""
+LIMITS = SandboxLimits(time_s=31.0)
+"""Of the sandboxes of this file and of no other: by them their workers are known."""
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[WasmCodeSandbox]:
     """A sandbox of this test only."""
-    made = WasmCodeSandbox(SandboxLimits(time_s=30.0))
+    made = WasmCodeSandbox(LIMITS)
     yield made
     await made.close()
 
 
-def children() -> set[int]:
-    """Process ids of the workers of this process."""
-    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+def workers() -> set[int]:
+    """Process ids of the workers of this file's sandboxes, of which there is one at a time."""
+    return {child.pid for child in children_with(json.dumps(asdict(LIMITS)))}
 
 
 async def new_worker(sandbox: WasmCodeSandbox) -> int:
-    """Start a worker of ``sandbox`` and return its process id."""
-    before = children()
+    """Start the first worker of ``sandbox`` and return its process id."""
     assert await sandbox.run_code("python3", ECHO, {"x": 1}) == {"x": 1}
-    (worker,) = children() - before
+    (worker,) = workers()
     return worker
+
+
+async def has_ended(handle: int) -> bool:
+    """Say whether the process that ``handle`` means ends; close the handle."""
+    ended, _, _ = await asyncio.to_thread(select.select, [handle], [], [], ENDED_S)
+    os.close(handle)
+    return bool(ended)
 
 
 @needs_proc
@@ -73,23 +87,23 @@ async def test_worker_has_no_rights(own: WasmCodeSandbox):
 @needs_proc
 async def test_no_worker_starts_before_the_first_run():
     """A sandbox that is not used costs nothing, and closing it is no work."""
-    before = children()
-    made = WasmCodeSandbox()
+    made = WasmCodeSandbox(LIMITS)
+    assert workers() == set()
     await made.close()
-    assert children() == before
+    assert workers() == set()
 
 
 @needs_proc
 async def test_worker_is_kept_for_the_next_run(own: WasmCodeSandbox):
     """Runs one after the other use one worker; two at a time use two."""
-    first, before = await new_worker(own), children()
+    first = await new_worker(own)
     for number in range(3):
         assert await own.run_code("python3", ECHO, {"x": number}) == {"x": number}
-    assert children() == before
+    assert workers() == {first}
     results = await asyncio.gather(*(own.run_code("python3", ECHO, {"x": n}) for n in range(8)))
     assert results == [{"x": n} for n in range(8)]
-    assert first in children()
-    assert len(children() - before) == 1
+    assert first in workers()
+    assert len(workers()) == 2
 
 
 @needs_proc
@@ -103,9 +117,7 @@ async def test_cancelled_run_takes_its_worker_along(own: WasmCodeSandbox):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    ended, _, _ = await asyncio.to_thread(select.select, [handle], [], [], 5)
-    os.close(handle)
-    assert ended
+    assert await has_ended(handle)
     assert await own.run_code("python3", ECHO, {"x": 1}) == {"x": 1}
 
 
@@ -126,11 +138,11 @@ async def test_killed_worker_fails_only_its_run(own: WasmCodeSandbox):
 async def test_busy_worker_dies_with_its_parent():
     """A process that is killed leaves no worker behind, not even one in an endless loop."""
     program = (
-        "import asyncio, pathlib\nfrom effects.code_sandbox.sandbox import WasmCodeSandbox\n"
+        "import asyncio\nfrom effects.code_sandbox.sandbox import WasmCodeSandbox\n"
         "async def main():\n"
         "    sandbox = WasmCodeSandbox()\n"
         "    await sandbox.run_code('python3', 'def main():\\n    return {}', {})\n"
-        "    print(pathlib.Path('/proc/thread-self/children').read_text().split()[0], flush=True)\n"
+        "    print('started', flush=True)\n"
         "    await sandbox.run_code('python3', 'def main():\\n    while True: pass', {})\n"
         "asyncio.run(main())\n"
     )
@@ -138,12 +150,12 @@ async def test_busy_worker_dies_with_its_parent():
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent.stdout:
-        worker = os.pidfd_open(int(await asyncio.to_thread(parent.stdout.readline)))
+        assert await asyncio.to_thread(parent.stdout.readline) == "started\n"
+        (worker,) = psutil.Process(parent.pid).children()
+        handle = os.pidfd_open(worker.pid)
         parent.kill()
         parent.wait()
-        ended, _, _ = await asyncio.to_thread(select.select, [worker], [], [], 10)
-    os.close(worker)
-    assert ended
+        assert await has_ended(handle)
 
 
 async def test_loop_goes_on_while_code_runs(own: WasmCodeSandbox):

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,14 @@ EXAMPLE = str(ROOT / "examples" / "approval.yml")
 def data_dir(tmp_path: Path) -> Path:
     """A data folder that does not exist yet."""
     return tmp_path / "data"
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections, held so that nobody else listens on it meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -199,24 +208,23 @@ def test_file_that_is_no_database_is_told_in_a_sentence(data_dir: Path, command:
     assert "greenroom.db cannot be used: file is not a database" in failed.text
 
 
-def test_database_that_does_not_answer_is_told_without_its_password(data_dir: Path) -> None:
+def test_database_that_does_not_answer_is_told_without_its_password(data_dir: Path, closed_port: int) -> None:
     """The text names the database and the reason, never the password."""
-    url = f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/greenroom"
+    url = f"postgresql://someone:hunter2@127.0.0.1:{closed_port}/greenroom"
     failed = greenroom(data_dir, "migrate", GREENROOM_DATABASE_URL=url)
     assert failed.exit_code == 1
     assert "someone@127.0.0.1" in failed.text
     assert "hunter2" not in failed.text
 
 
-def test_doctor_tells_a_broken_secrets_file_and_where_greenroom_is(data_dir: Path) -> None:
+def test_doctor_tells_a_broken_secrets_file_and_where_greenroom_is(data_dir: Path, closed_port: int) -> None:
     """The doctor shows the address that follows the port, whether it answers, and secrets that cannot be used."""
-    port = free_port()
     greenroom(data_dir, "migrate")
     (data_dir / "secrets.json").write_text('{"token_key": "hunter2"}')
     (data_dir / "secrets.json").chmod(0o600)
-    sick = greenroom(data_dir, "doctor", GREENROOM_HTTP_PORT=str(port))
+    sick = greenroom(data_dir, "doctor", GREENROOM_HTTP_PORT=str(closed_port))
     assert sick.exit_code == 1
-    assert f"at http://127.0.0.1:{port}: nothing answers" in sick.text
+    assert f"at http://127.0.0.1:{closed_port}: nothing answers" in sick.text
     assert "secrets.json cannot be used" in sick.text
     assert "hunter2" not in sick.text
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120.0
 
 
 def run(script: str, path: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -21,7 +22,7 @@ def run(script: str, path: str | None = None, **environment: str) -> subprocess.
         env={**inherited, **({"PATH": path} if path else {}), **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -90,6 +91,6 @@ def test_setup_installs_nothing_when_all_is_there() -> None:
 @pytest.mark.parametrize("script", ["dev/up --nonsense", "dev/test unit contract"])
 def test_scripts_refuse_what_they_do_not_know(script: str) -> None:
     """An argument that a script does not know ends it with a message, before anything is installed."""
-    result = subprocess.run(script.split(), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(script.split(), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert result.returncode == 1
     assert "greenroom:" in result.stderr

@@ -1,7 +1,8 @@
 """The 16 workflow files of Dify's own tests give the outputs, the order of events and the text that those tests expect.
 
-They run through the simulation; code really runs. Sequences are those of Dify with our place for text that is known
-from the beginning: right after the start. Source: spec/graph.md 7.1-7.3 and 9.1.
+They run through the simulation; code really runs, and the facts of each run replay to its state. Sequences are those of
+Dify with our place for text that is known from the beginning: right after the start. Source: spec/graph.md 7.1-7.3 and
+9.1.
 """
 
 import json
@@ -104,7 +105,7 @@ FALLBACK = {"error_strategy": "default-value",
 YES, NO = ("true", "1754154034161"), ("false", "1754217363584")
 CASES = [
     *(passthrough(query) for query in ("hello", "", "你好 🌍", "x" * 5000, "'; DROP TABLE", "{{#sys.query#}}")),
-    *(hello(query, *YES) for query in ("hello", "say hello", "hello123", " hello ")),
+    *(hello(query, *YES) for query in ("hello", "say hello", "hello123", "say hello123", " hello ")),
     *(hello(query, *NO) for query in ("Hello", "HELLO", "helo", "")),
     Case(
         "conditional_parallel_code_execution_workflow", {"1": "Code 1", "2": "Code 2", "3": None},
@@ -142,11 +143,15 @@ CASES = [
             *ran("1755316734941"), "S 1755316749068", "conversation.str=Hello, this is my test query",
             'C"Hello, this is my test query"!', "OK 1755316749068", *ran("answer"), "=succeeded",
         ],
-        query="Hello, this is my test query",
+        query="Hello, this is my test query", text="Hello, this is my test query",
     ),
     Case(
         "test_streaming_conversation_variables_v1_overwrite",
         {"answer": "Current Value Of `conv_var` is:overwrite-value"},
+        [
+            *ran("start"), "S assigner", "conversation.conv_var=overwrite-value", 'C"Current Value Of `conv_var` is:"',
+            'C"overwrite-value"!', "OK assigner", *ran("answer"), "=succeeded",
+        ],
         query="overwrite-value", text="Current Value Of `conv_var` is:overwrite-value",
     ),
     Case(
@@ -173,7 +178,7 @@ CASES = [
         inputs={"url": "https://sample.invalid"}, is_whole=True,
         nodes={
             "http_node": {"outputs": {"status_code": 200, "body": json.dumps(BODY), "headers": {}}},
-            "tool_node": {"outputs": {"result": BODY}},
+            "tool_node": {"outputs": {"text": "", "json": [BODY], "result": BODY}},
         },
     ),
     Case(
@@ -207,9 +212,16 @@ def file_of(name: str) -> Path:
     return folder / "dify" / f"{name}.yml"
 
 
+def case_of(name: str) -> Case:
+    """Return the first case of a file."""
+    return next(case for case in CASES if case.name == name)
+
+
 async def run(case: Case) -> Simulated:
-    """Run the file of ``case``."""
-    return await simulated(file_of(case.name), {"nodes": case.nodes}, case.query, inputs=case.inputs)
+    """Run the file of ``case`` and check its replay."""
+    made = await simulated(file_of(case.name), {"nodes": case.nodes}, case.query, inputs=case.inputs)
+    made.check_replay()
+    return made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{(case.query or case.text or '')[:12]}")
@@ -269,16 +281,33 @@ async def test_answer_waits_for_its_model_beside_a_branch(query: str, is_hello: 
     first_text = next(number for number, line in enumerate(story) if line.startswith("C"))
     assert {"S 1755502773326", "S 1755502777322"} <= set(story[:first_text])
     assert ("S 1755502793218" in story) is is_hello
+    assert ("contains 'hello'" in made.text()) is is_hello
     assert made.text().replace("contains 'hello'", "", int(is_hello)) == MOCKED
     assert sorted(made.outputs["answer"]) == sorted(made.text())
 
 
-async def test_conversation_variable_is_never_told_with_its_default() -> None:
+async def test_last_piece_of_two_models_in_one_answer_is_final() -> None:
+    """However the two models take turns, nothing comes behind the piece that closes the answer."""
+    made = await run(case_of("response_stream_filter_issue_170_workflow"))
+    assert [fact.is_final for fact in made.facts if isinstance(fact, TextEmitted)][-1]
+
+
+async def test_loop_gives_its_variables_and_its_rounds() -> None:
+    """The outputs of the loop are its variables at the end and how many rounds there were."""
+    made = await run(case_of("increment_loop_with_break_condition_workflow"))
+    ended = next(f for f in made.facts if isinstance(f, NodeFinished) and f.node_id == "1754827949615")
+    assert ended.outputs == {"num": 5, "loop_round": 4}
+
+
+@pytest.mark.parametrize(
+    "name", ["test_streaming_conversation_variables", "test_streaming_conversation_variables_v1_overwrite"]
+)
+async def test_conversation_variable_is_never_told_with_its_default(name: str) -> None:
     """Each piece that stands for the variable is the query."""
-    case = next(case for case in CASES if case.name.endswith("v1_overwrite"))
+    case = case_of(name)
     made = await run(case)
-    told = [f for f in made.facts if isinstance(f, TextEmitted) and f.selector == ["conversation", "conv_var"]]
-    assert ["".join(fact.texts) for fact in told] == ["overwrite-value"]
+    told = [f for f in made.facts if isinstance(f, TextEmitted) and f.selector[0] == "conversation"]
+    assert ["".join(fact.texts) for fact in told] == [case.query]
 
 
 async def test_default_value_stands_in_for_a_failed_model() -> None:
@@ -289,7 +318,7 @@ async def test_default_value_stands_in_for_a_failed_model() -> None:
     made = await simulated(file, {"nodes": {"llm": {"error": "mock llm failure"}}}, "hi")
     assert (made.status, made.outcome.exceptions_count) == ("partial-succeeded", 1)
     assert [line for line in made.story() if line.startswith("C")] == ['C"fallback response"!']
-    assert made.outputs["answer"] == "fallback response"
+    assert made.outputs["answer"] == made.text() == "fallback response"
 
 
 async def test_parallel_iteration_gives_the_same() -> None:

@@ -119,7 +119,7 @@ async def test_waiting_for_the_next_attempt_does_not_block_the_run():
                 yield delta
 
     nodes = [
-        start(), llm("llm", retry_config={**ONCE, "retry_interval": 40}), llm("a"), llm("b"), llm("c"),
+        start(), llm("llm", retry_config={**ONCE, "retry_interval": 400}), llm("a"), llm("b"), llm("c"),
         end(t=["llm", "text"]),
     ]  # fmt: skip
     edges = [
@@ -134,7 +134,7 @@ async def test_stop_ends_a_node_that_waits_for_its_next_attempt():
     """A run that is over does not wait for the interval."""
     nodes = writing(retry_config={**ONCE, "retry_interval": 3_600_000})
     run = RunOnStage(graph(nodes, EDGES), Failing(9), max_time_s=0.05)
-    outcome = await asyncio.wait_for(run.start(), 5)
+    outcome = await asyncio.wait_for(run.start(), 60)
     assert outcome.status == "stopped" and end_of(run, "llm").status == "stopped"
 
 

@@ -21,6 +21,7 @@ class Supervisor:
         self.requests: list[LeaseRequest] = []
         self.told: list[tuple[str, str]] = []
         self.lost: set[str] = set()
+        self.renewed = asyncio.Event()
         self._ids = count(1)
         self._freed = asyncio.Event()
 
@@ -32,6 +33,7 @@ class Supervisor:
     async def ask(self, _actor: str, method: str, argument: Any) -> Any:
         """Answer ``lease`` and ``renew``."""
         if method == "renew":
+            self.renewed.set()
             return [lease_id for lease_id in argument if lease_id not in self.lost]
         self.requests.append(argument)
         while not self.left:
@@ -153,7 +155,9 @@ async def test_lease_that_is_not_renewed_is_not_used_again():
     holder = supervisor.holder(ttl_s=0.03)
     async with holder.lease() as lease:
         supervisor.lost.add(lease.lease_id)
-        await asyncio.sleep(0.05)
+        supervisor.renewed.clear()
+        await supervisor.renewed.wait()
+        await settle()
     async with holder.lease() as other:
         assert other.lease_id != lease.lease_id
     assert ("give_back", lease.lease_id) not in supervisor.told
