@@ -7,6 +7,7 @@ simulation         the simulated run
 simulation_script  how nodes and people behave in it
 simulation_nodes   the steps of its nodes
 simulation_ports   the made-up models, tools, servers and files around it
+simulation_votes   approvers who vote in it
 simulation_made_up code behind made-up values
 simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
