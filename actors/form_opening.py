@@ -36,8 +36,8 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         request.node_id,
         request.node_title,
         is_shown and display_in_ui(request.delivery_methods, order.invoke_source),
-        request.rules.idempotent,
-        approval_of(approval, order.app_rules, order.account_id, order.user),
+        is_idempotent=request.rules.idempotent,
+        approval=approval_of(approval, order.app_rules, order.account_id, order.user),
     )
     return Form(
         form_id=new_id(),

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from graph.human_rules import Approval, AppRules, group_of
 from hitl.errors import AlreadyVotedError, NotAnApproverError, SelfApprovalError
 from hitl.form import FormDefinition
+from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
 
 Refusal = Literal["not_an_approver", "self_approval", "already_voted"]
@@ -121,7 +122,24 @@ def approval_of(rules: Approval | None, app: AppRules, account_id: str | None, u
     }
 
 
-def ruling_on(terms: Terms, votes: Sequence[Vote], vote: Vote) -> Ruling:
+def is_asked(recipients: Iterable[Recipient], account_id: str) -> bool | None:
+    """Return whether a form asks an account in person, whatever its approvers are; None where it never did.
+
+    In person asks a recipient in the console that names account and address: whoever was added to the approvers, by an
+    escalation or because somebody handed the form on. Where all of them are revoked, the place was given away. The
+    recipient of the one who runs the app in the console has no address: running it makes nobody an approver.
+    """
+    own = [
+        each.is_active
+        for each in recipients
+        if each.type is RecipientType.CONSOLE
+        and each.payload.get("account_id") == account_id
+        and each.payload.get("email")
+    ]
+    return any(own) if own else None
+
+
+def ruling_on(terms: Terms, votes: Sequence[Vote], vote: Vote, asked: bool | None = None) -> Ruling:
     """Return what one more vote means.
 
     An action that rejects decides at once, or by quorum alone where ``first_rejection`` is ``counts``. Any other
@@ -132,8 +150,9 @@ def ruling_on(terms: Terms, votes: Sequence[Vote], vote: Vote) -> Ruling:
         terms: of the form.
         votes: that count so far, at most one of an account.
         vote: the new one, of an account that has logged in and belongs to the workspace.
+        asked: whether the form asks that account in person (``is_asked``); None: the approvers alone say who may vote.
     """
-    if refusal := _refusal(terms, votes, vote):
+    if refusal := _refusal(terms, votes, vote, asked):
         return Refused(refusal)
     rules, action = terms.rules, vote.submission.action_id
     is_rejection = action in rules.reject
@@ -147,9 +166,10 @@ def ruling_on(terms: Terms, votes: Sequence[Vote], vote: Vote) -> Ruling:
     return Decided(action)
 
 
-def _refusal(terms: Terms, votes: Iterable[Vote], vote: Vote) -> Refusal | None:
+def _refusal(terms: Terms, votes: Iterable[Vote], vote: Vote, asked: bool | None) -> Refusal | None:
     approvers = terms.approvers()
-    if approvers is not None and _plain(vote.email) not in approvers:
+    is_approver = approvers is None or _plain(vote.email) in approvers
+    if not (is_approver if asked is None else asked):
         return "not_an_approver"
     if not terms.rules.self_approval and terms.is_initiator(vote.account_id, vote.email):
         return "self_approval"

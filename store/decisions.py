@@ -11,15 +11,15 @@ from typing import Any, Protocol
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select
 
-from hitl.approval import Decided, Refused, Terms, Vote, refusal_error, ruling_on
+from hitl.approval import Decided, Refused, Terms, Vote, is_asked, refusal_error, ruling_on
 from hitl.errors import FormNotFoundError
 from hitl.submission import Submission
 from store.database import AnyRow, AnySelect, Database
 from store.decision_tables import votes
 from store.form_record import AuditEntry, GivenAnswer, Submitter, VoteOutcome, new_entry, viewed_entry
-from store.form_rows import FORM, accept, add_audit, check_answerable, check_recipient, is_done, lock_form
+from store.form_rows import FORM, accept, add_audit, check_answerable, check_recipient, is_done, lock_form, recipient_of
 from store.run_rows import insert_once
-from store.tables import audit, submissions
+from store.tables import audit, form_recipients, submissions
 
 
 class DecisionStore(Protocol):
@@ -63,6 +63,7 @@ class DecisionStore(Protocol):
 
 
 _VOTES = select(votes).where(votes.c.form_id == bindparam("key_form_id")).order_by(votes.c.position)
+_RECIPIENTS = select(form_recipients).where(form_recipients.c.form_id == bindparam("key_form_id"))
 _ANSWER = select(submissions).where(submissions.c.form_id == bindparam("key_form_id"))
 
 
@@ -116,7 +117,8 @@ def _count(connection: Connection, vote: Vote, generation: int, voted: AuditEntr
         raise FormNotFoundError()
     check_answerable(form, run, vote.at)
     earlier = [_vote_of(row) for row in connection.execute(_VOTES, {"key_form_id": form.form_id})]
-    ruling = ruling_on(terms, earlier, vote)
+    recipients = map(recipient_of, connection.execute(_RECIPIENTS, {"key_form_id": form.form_id}))
+    ruling = ruling_on(terms, earlier, vote, is_asked(recipients, vote.account_id))
     if isinstance(ruling, Refused):
         raise refusal_error(ruling.reason, form.form_id)
     connection.execute(insert(votes), _row_of(form.form_id, len(earlier), vote))

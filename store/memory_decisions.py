@@ -1,6 +1,6 @@
 """The memory twin of the store of decisions: the rules of ``store.decisions.DecisionStore`` over dictionaries."""
 
-from hitl.approval import Decided, Refused, Terms, Vote, refusal_error, ruling_on
+from hitl.approval import Decided, Refused, Terms, Vote, is_asked, refusal_error, ruling_on
 from hitl.errors import FormNotFoundError
 from store.form_record import GivenAnswer, Submitter, VoteOutcome, new_entry, viewed_entry
 from store.memory_forms import accept, check_answerable, check_recipient
@@ -24,7 +24,8 @@ class MemoryDecisions:
             raise FormNotFoundError()
         run = check_answerable(self._store, form, vote.at)
         votes = self._store.votes.setdefault(form_id, [])
-        ruling = ruling_on(terms, votes, vote)
+        recipients = [each for each in self._store.recipients.values() if each.form_id == form_id]
+        ruling = ruling_on(terms, votes, vote, is_asked(recipients, vote.account_id))
         if isinstance(ruling, Refused):
             raise refusal_error(ruling.reason, form_id)
         votes.append(vote)

@@ -17,6 +17,7 @@ from hitl.errors import (
     SelfApprovalError,
 )
 from hitl.form import Form, FormStatus
+from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
 from store.form_record import GivenAnswer, Resumable, Submitter, VoteOutcome
 from store_world import (
@@ -98,6 +99,28 @@ async def test_votes_come_back_in_the_order_in_which_they_were_counted(world: St
     assert [each.email for each in await world.decisions.votes(form.form_id)] == [
         "cleo@x.org", "anna@x.org", "bert@x.org"
     ]  # fmt: skip
+
+
+async def test_who_is_asked_in_person_may_vote_until_the_place_is_given_away(world: StoreWorld) -> None:
+    """A recipient that names account and address adds to the approvers; revoked, it ends an approver's say.
+
+    The recipient of whoever runs the app names no address and makes nobody an approver.
+    """
+    run = new_run()
+    form: Form = replace(new_form(run), definition=asking(2))
+
+    def console(name: str, **payload: str) -> Recipient:
+        payload = {"account_id": make_id(name), **payload}
+        return Recipient(make_id("recipient", name), form.form_id, RecipientType.CONSOLE, payload=payload)
+
+    dora, anna = console("dora", email="dora@x.org"), console("anna", email="anna@x.org")
+    await world.forms.open(form, [dora, anna, console("eve")], [])
+    await world.forms.revoke(anna.recipient_id, NOW)
+    for name in ("anna", "eve"):
+        with pytest.raises(NotAnApproverError):
+            await world.decisions.vote(form.form_id, vote(name), None, 0)
+    assert not (await world.decisions.vote(form.form_id, vote("dora"), None, 0)).is_decided
+    assert (await world.decisions.vote(form.form_id, vote("bert"), None, 0)).is_decided
 
 
 async def test_vote_on_a_form_that_is_over_is_refused(world: StoreWorld) -> None:
