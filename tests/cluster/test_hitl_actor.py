@@ -60,7 +60,7 @@ async def test_one_answer_wins_when_many_race(stage: Stage):
     """Of answers sent at once exactly one is accepted, and the journal agrees with it."""
     run_id, _ = await paused(stage)
     results = await asyncio.gather(*(stage.answer(run_id, str(n)) for n in range(8)), return_exceptions=True)
-    winners = [number for number, result in enumerate(results) if result is True]
+    winners = [number for number, result in enumerate(results) if result is None]
     assert len(winners) == 1
     record = await stage.until_status(run_id, "succeeded")
     assert record.outputs == {"out": str(winners[0])}
