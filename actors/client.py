@@ -36,8 +36,10 @@ from graph.events import Fact, TextPart
 from graph.start_form import check_inputs
 from hitl.disposition import Disposition
 from hitl.errors import FormNotFoundError
+from hitl.form import Form
 from hitl.surface import Surface
 from store.errors import AppNotFoundError
+from store.form_record import Submitter
 from store.run_record import NewRun
 
 INVOKE_SOURCE = "python"
@@ -140,16 +142,35 @@ class Greenroom:
         followed = self._follow(run_id, after, through_pauses)
         return (event for batch in self._loop.iterate(followed) for event in _events_of(batch))
 
-    def submit(self, form_id: str, action: str, inputs: Mapping[str, Any] | None = None) -> None:
-        """Answer a form as the configured account; on return the answer is durable and its run goes on.
+    def form(self, form_id: str) -> Form:
+        """Return a form as it stands; the audit says that the configured account has read it.
 
         Raises:
             FormNotFoundError: no such form in the account's workspace, or it cannot be answered in the console.
-            FormAlreadySubmittedError: it has its answer.
-            FormExpiredError: a deadline has passed or the run has ended.
-            InvalidSubmissionError: the answer does not fit; the form stays open.
         """
-        self._loop.call(self._submit(form_id, action, dict(inputs or {})))
+        return self._loop.call(self._read(form_id))
+
+    def submit(
+        self, form_id: str, action: str, inputs: Mapping[str, Any] | None = None, *, form_digest: str | None = None
+    ) -> bool:
+        """Answer a form as the configured account; on return the answer is durable, and a decided run goes on.
+
+        Where the form needs approvers the answer is the account's vote.
+
+        Args:
+            form_id: the form.
+            action: id of the chosen action.
+            inputs: input name -> value.
+            form_digest: of the form as it was read (``hitl.digest.form_digest``); None: for whatever it asks.
+
+        Returns:
+            Whether the form is decided; False for a vote that leaves it open.
+
+        Raises:
+            FormNotFoundError: no such form in the account's workspace, or it cannot be answered in the console.
+            GreenroomError: the others of ``FormsClient.submit``.
+        """
+        return self._loop.call(self._submit(form_id, action, dict(inputs or {}), form_digest))
 
     def stop(self, run_id: str) -> None:
         """Stop a run, executing or paused; durable on return. A run that has ended stays as it is.
@@ -196,14 +217,25 @@ class Greenroom:
         )
         return account.account_id
 
-    async def _submit(self, form_id: str, action: str, inputs: dict[str, Any]) -> None:
+    async def _read(self, form_id: str) -> Form:
+        form = await self._form(form_id)
+        account_id = await self._account_id(form.workspace_id)
+        await FormsClient().viewed(form_id, Submitter(account_id, via=VIA))
+        return form
+
+    async def _submit(self, form_id: str, action: str, inputs: dict[str, Any], form_digest: str | None) -> bool:
+        form = await self._form(form_id)
+        account_id = await self._account_id(form.workspace_id)
+        order = SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id, form_digest=form_digest)
+        return await FormsClient().submit(order)
+
+    async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)
         recipients = (await self._ports.forms.recipients([form_id])).get(form_id, [])
         workspace = await self._ports.accounts.ensure_workspace(self._settings.workspace_name)
         if form is None or form.workspace_id != workspace.workspace_id or not may_answer_by_id(recipients):
             raise FormNotFoundError()
-        account_id = await self._account_id(form.workspace_id)
-        await FormsClient().submit(SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id))
+        return form
 
     async def _follow(self, run_id: str, after: int, through_pauses: bool) -> AsyncGenerator[TailBatch]:
         # A run that was just started has no row before an actor takes it.

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.messages import FormOrder
+from hitl.approval import approval_of
 from hitl.deadline import global_deadline, node_deadline
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
-from hitl.policy import may_act, token_surfaces
-from hitl.recipient import ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
+from hitl.policy import has_login, may_act, token_surfaces
+from hitl.recipient import DEBUGGER, ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
 from hitl.surface import Surface
 from store.forms import TokenRow
 
@@ -24,7 +25,9 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         global_timeout_s: after so long the run is given up; 0 or less: never.
         new_id: makes ids.
     """
-    request = order.request
+    request, approval = order.request, order.request.rules.approval
+    # What needs approvers cannot be answered where the run was started, except by its author in the editor.
+    is_shown = approval is None or order.invoke_source == DEBUGGER
     definition = FormDefinition(
         request.form_content,
         request.inputs,
@@ -32,7 +35,9 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         request.resolved_default_values,
         request.node_id,
         request.node_title,
-        display_in_ui(request.delivery_methods, order.invoke_source),
+        is_shown and display_in_ui(request.delivery_methods, order.invoke_source),
+        is_idempotent=request.rules.idempotent,
+        approval=approval_of(approval, order.app_rules, order.account_id, order.user),
     )
     return Form(
         form_id=new_id(),
@@ -59,9 +64,14 @@ def needs_members(delivery_methods: Sequence[Any]) -> bool:
 def new_recipients(
     order: FormOrder, form_id: str, members: Sequence[Member], new_id: Callable[[], str]
 ) -> list[Recipient]:
-    """Return the recipients of a new form, in the order of spec/hitl.md 1.11."""
+    """Return the recipients of a new form, in the order of spec/hitl.md 1.11.
+
+    With approval rules only those who log in: there must be no token that proves nobody (spec/beyond.md 1, row 5).
+    """
     actor = ActingAccount(order.account_id) if order.account_id else None
     specs = recipients_for(order.request.delivery_methods, order.invoke_source, actor, members)
+    if order.request.rules.approval is not None:
+        specs = [spec for spec in specs if has_login(spec.type)]
     return [Recipient(new_id(), form_id, spec.type, payload=spec.payload) for spec in specs]
 
 

@@ -8,6 +8,7 @@ from actors.messages import FormOrder, SubmitOrder
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
 from hitl.surface import Surface
+from store.form_record import Submitter
 
 OPEN_PATIENCE_S = 120.0
 """How long a run waits for the HITL actor to open a form; then the node fails."""
@@ -25,20 +26,34 @@ class FormsClient:
         """
         return await ask(HITL_ACTOR, "open_form", order, patience_s=OPEN_PATIENCE_S)
 
-    async def submit(self, order: SubmitOrder) -> None:
-        """Answer a form; on return the answer is durable and its run will take it up.
+    async def submit(self, order: SubmitOrder) -> bool:
+        """Answer a form; on return the answer is durable, and if the form is decided its run will take it up.
+
+        Returns:
+            Whether the form is decided; False for a vote that leaves it open.
 
         Raises:
             FormNotFoundError: there is no such form, or the recipient is revoked or has newer tokens.
             FormAlreadySubmittedError: the form has its answer.
             FormExpiredError: a deadline has passed or the run has ended.
+            FormChangedError: the answer was given to another content.
             InvalidSubmissionError: the answer does not fit; the form stays open.
+            NotAnApproverError, SelfApprovalError, AlreadyVotedError: this vote does not count.
+            IdempotencyKeyReusedError: the key came with another answer before.
             UnavailableError: it could not be stored now.
         """
         try:
-            await ask(HITL_ACTOR, "submit", order, patience_s=0.0)
+            return await ask(HITL_ACTOR, "submit", order, patience_s=0.0)
         except ActorAwayError:
-            await ask(HITL_ACTOR, "submit", replace(order, is_repeated=True))
+            return await ask(HITL_ACTOR, "submit", replace(order, is_repeated=True))
+
+    async def viewed(self, form_id: str, by: Submitter) -> None:
+        """Note in the audit that an account that has logged in has read a form, once for each account.
+
+        Raises:
+            FormNotFoundError: there is no such form.
+        """
+        await ask(HITL_ACTOR, "viewed", form_id, by)
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run; on return the request is durable.

@@ -7,12 +7,14 @@ may be called twice.
 
 import asyncio
 from collections.abc import Coroutine
+from functools import cached_property
 from typing import Any
 
 import ray
 import structlog
 import uuid_utils
 
+from actors.answers import Answers
 from actors.background import Background
 from actors.calls import HITL_ACTOR, options
 from actors.code_version import code_version
@@ -29,13 +31,13 @@ from graph.errors import GreenroomError
 from graph.ports import OpenedForm
 from hitl.deadline import next_deadline
 from hitl.disposition import Disposition, dispositions
-from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
+from hitl.errors import FormNotFoundError
 from hitl.form import Form
-from hitl.form_state import check_open, decide_deadline
+from hitl.form_state import decide_deadline
 from hitl.form_token import TokenKey
 from hitl.recipient import Recipient
-from hitl.submission import Submission, validate_submission
 from hitl.surface import Surface
+from store.decisions import SqlDecisions
 from store.forms import Resumable, Submitter, TokenRow
 
 _log = structlog.get_logger()
@@ -75,21 +77,28 @@ class HitlActor:
         """
         return await self._whole(self._open(order))
 
-    async def submit(self, order: SubmitOrder) -> None:
-        """Check an answer, store it, close the form for everybody, and wake the run.
+    async def submit(self, order: SubmitOrder) -> bool:
+        """Check an answer and store it; if it decides, close the form for everybody and wake the run.
 
-        On return the answer is durable and in the run's inbox. A crash before the commit leaves the form open; after
-        it the reconciler wakes the run. Called twice, the second call meets an answered form, unless it says that
-        it repeats the first.
+        Returns whether the form is decided; a vote may leave it open. On return the answer is durable, and in the
+        run's inbox if it decides. A crash before the commit leaves the form as it was; after it the reconciler wakes
+        the run. Called twice, the second call meets an answered form, unless it says that it repeats the first.
 
         Raises:
-            FormNotFoundError: no such form, or the recipient is revoked or has newer tokens.
-            FormAlreadySubmittedError: the form has its answer.
-            FormExpiredError: a deadline has passed, or the run has ended.
-            InvalidSubmissionError: the answer does not fit; the form stays open.
+            GreenroomError: as ``Answers.take``.
+        """
+        return await self._whole(self._submit(order))
+
+    async def viewed(self, form_id: str, by: Submitter) -> None:
+        """Note in the audit that an account that has logged in has read a form.
+
+        Only the first time of each account is noted, so it may be called often. Durable on return.
+
+        Raises:
+            FormNotFoundError: there is no such form.
             UnavailableError: the store is away.
         """
-        await self._whole(self._submit(order))
+        await self._whole(self._decisions.view(form_id, by, self._clock.now()))
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run: durable on return, taken up by the run or, if it is paused, by an actor that ends it.
@@ -138,6 +147,14 @@ class HitlActor:
         recipients = await self._ports.forms.recipients([form_id])
         return dispositions(recipients, surface, await self._token_key()).get(form_id, Disposition())
 
+    @cached_property
+    def _decisions(self) -> SqlDecisions:
+        return SqlDecisions(self._ports.database)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self._ports.forms, self._decisions, self._ports.accounts, self._clock)
+
     async def version(self) -> str:
         """Return the version of the code that runs here."""
         return code_version()
@@ -153,34 +170,11 @@ class HitlActor:
         self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
-    async def _submit(self, order: SubmitOrder) -> None:
-        form = await self._form(order.form_id)
-        now = self._clock.now()
-        submitter = Submitter(order.account_id, order.end_user_id, order.via)
-        try:
-            check_open(form, now)
-            submission = validate_submission(form.definition, order.action, order.inputs, order.files)
-            run = await self._ports.forms.submit(
-                form.form_id, order.recipient_id, order.generation, submission, submitter, now
-            )
-        except FormAlreadySubmittedError:
-            if order.is_repeated and await self._is_answer(form, order, submitter):
-                return
-            raise
-        if run is not None:
-            self._waker.wake(run)
-
-    async def _is_answer(self, form: Form, order: SubmitOrder, submitter: Submitter) -> bool:
-        """Whether the stored answer of ``form`` is what ``order`` says, given by the same person in the same way."""
-        stored: Submission | None = await self._ports.forms.submission(form.form_id)
-        entry = next((e for e in await self._ports.forms.audit(form.form_id) if e.event == "submitted"), None)
-        if stored is None or entry is None:
-            return False
-        meant = validate_submission(form.definition, order.action, order.inputs, order.files)
-        by = (entry.recipient_id, entry.account_id, entry.end_user_id, entry.via)
-        return stored == meant and by == (
-            order.recipient_id, submitter.account_id, submitter.end_user_id, submitter.via
-        )  # fmt: skip
+    async def _submit(self, order: SubmitOrder) -> bool:
+        taken = await self._answers.take(order)
+        if taken.run is not None:
+            self._waker.wake(taken.run)
+        return taken.is_decided
 
     async def _stop(self, run_id: str, reason: str) -> None:
         record = await self._ports.journal.request_stop(run_id, reason, self._clock.now())

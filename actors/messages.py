@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graph.events import Fact, FormOpened, TextPart
+from graph.human_rules import AppRules
 from graph.ports import FormRequest
 from hitl.answer_file import FileFacts
 from store.run_record import NewRun
@@ -146,12 +147,16 @@ class FormOrder:
     invoke_source: str
     account_id: str | None
     """The account that started the run, None when an end user did."""
+    user: str = ""
+    """The name under which the run was started."""
+    app_rules: AppRules = field(default_factory=AppRules)
+    """What the workflow file of the run says about people."""
 
     @classmethod
-    def of(cls, request: FormRequest, run: NewRun) -> "FormOrder":
-        """Return the order for ``request`` of a node of ``run``."""
+    def of(cls, request: FormRequest, run: NewRun, app_rules: AppRules) -> "FormOrder":
+        """Return the order for ``request`` of a node of ``run``, whose file has ``app_rules``."""
         account_id = run.created_by_id if run.created_by_role == "account" else None
-        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id)
+        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id, run.user, app_rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,9 @@ class SubmitOrder:
     ``recipient_id`` and ``generation`` are those of the token that was used; None and 0 where an account answers by
     form id. ``inputs``: input name -> value, as submitted. ``files``: what the submitter may use, looked up by the
     surface. ``via``: how it came, for the audit. ``is_repeated``: the same call was made before and its answer lost.
+    ``account_id`` is set only where the caller knows that this account has logged in: as a vote it counts for it.
+    ``form_digest``: of what the submitter was shown, None where it was not told. ``api_key_id``: of the key by which
+    it came. ``key_hash``: SHA-256 of the Idempotency-Key, None without one.
     """
 
     form_id: str
@@ -192,3 +200,6 @@ class SubmitOrder:
     end_user_id: str | None = None
     files: KnownFiles = field(default_factory=KnownFiles)
     is_repeated: bool = False
+    form_digest: str | None = None
+    api_key_id: str | None = None
+    key_hash: bytes | None = field(default=None, repr=False)

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from actors.errors import SecretsFileError
 from hitl.form_token import MIN_KEY_BYTES, TokenKey
+from hitl.receipt_key import RECEIPT_KEY_BYTES, ReceiptKey
 
 _FORBIDDEN_MODE = stat.S_IRWXG | stat.S_IRWXO
 
@@ -21,11 +22,13 @@ _FORBIDDEN_MODE = stat.S_IRWXG | stat.S_IRWXO
 class Secrets:
     """What the secrets file holds. Shows nothing in ``repr`` and cannot be pickled."""
 
-    __slots__ = ("token_key",)
+    __slots__ = ("receipt_key", "token_key")
 
-    def __init__(self, token_key: TokenKey) -> None:
+    def __init__(self, token_key: TokenKey, receipt_key: ReceiptKey) -> None:
         self.token_key = token_key
         """Form tokens are derived from it."""
+        self.receipt_key = receipt_key
+        """Receipts are signed with it."""
 
     def __repr__(self) -> str:
         return "Secrets(***)"
@@ -37,7 +40,8 @@ class Secrets:
 def load_secrets(path: Path) -> Secrets:
     """Return the secrets in the file ``path``; the file is made, with new ones, if it does not exist.
 
-    May be called by many processes at once: one file wins, and all return what it holds.
+    May be called by many processes at once: one file wins, and all return what it holds. A file without a receipt
+    key stays as it is, as it may be a read-only copy on each machine: that key is then derived from the token key.
 
     Raises:
         SecretsFileError: others than the owner may read the file, or its content is not what it should be.
@@ -48,10 +52,25 @@ def load_secrets(path: Path) -> Secrets:
         _make(path)
         content = _read(path)
     try:
-        return Secrets(TokenKey(bytes.fromhex(json.loads(content)["token_key"])))
-    except (ValueError, KeyError, TypeError):
+        held = json.loads(content)
+        token_key, own = TokenKey(bytes.fromhex(held["token_key"])), held.get("receipt_key")
+        receipt_key = ReceiptKey.derived_from(token_key) if own is None else ReceiptKey(bytes.fromhex(own))
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Not chained: the cause's text could quote the content.
-        raise SecretsFileError(str(path), "it is not JSON with a hexadecimal token_key") from None
+        fault = "it is not JSON with a hexadecimal token_key, and a receipt_key of 64 hexadecimal digits or none"
+        raise SecretsFileError(str(path), fault) from None
+    return Secrets(token_key, receipt_key)
+
+
+def existing_secrets(path: Path) -> Secrets:
+    """Return the secrets in the file ``path``, which must exist: new ones would not be those of the installation.
+
+    Raises:
+        SecretsFileError: there is no such file, or as ``load_secrets``.
+    """
+    if not path.exists():
+        raise SecretsFileError(str(path), "it does not exist; it is made when Greenroom starts for the first time")
+    return load_secrets(path)
 
 
 def _read(path: Path) -> str:
@@ -68,7 +87,8 @@ def _make(path: Path) -> None:
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".secrets-")
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"token_key": entropy.token_hex(MIN_KEY_BYTES)}, file)
+            made = {"token_key": MIN_KEY_BYTES, "receipt_key": RECEIPT_KEY_BYTES}
+            json.dump({name: entropy.token_hex(size_bytes) for name, size_bytes in made.items()}, file)
             file.flush()
             os.fsync(file.fileno())
         try:

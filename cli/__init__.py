@@ -7,11 +7,13 @@ simulation         the simulated run
 simulation_script  how nodes and people behave in it
 simulation_nodes   the steps of its nodes
 simulation_ports   the made-up models, tools, servers and files around it
+simulation_votes   approvers who vote in it
 simulation_made_up code behind made-up values
 simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
+receipt_command    greenroom receipt export | verify | key
 sandbox_command    greenroom sandbox build: the image that code nodes run in
 up_command         greenroom up: checks, sets the environment that Ray Serve reads, becomes ``serving``
 serving            the process that holds Ray and serves until it is stopped

@@ -15,6 +15,7 @@ from cli.doctor_command import doctor
 from cli.import_command import import_file
 from cli.installation import harmless
 from cli.migrate_command import migrate_schema
+from cli.receipt_command import receipt
 from cli.sandbox_command import sandbox
 from cli.simulate_command import simulate
 from cli.up_command import up
@@ -38,6 +39,7 @@ app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
 app.add_typer(sandbox, name="sandbox")
+app.add_typer(receipt, name="receipt")
 
 
 def exit_code_of(error: GreenroomError) -> int:

@@ -14,16 +14,18 @@ from cli.simulation_inputs import SIMULATED, check_conversation, checked_inputs
 from cli.simulation_nodes import ScriptedNodes, delay, fail
 from cli.simulation_ports import AnyFile, MockedChat, MockedFiles, MockedHttp, MockedTools
 from cli.simulation_script import Behaviour, InvalidScriptError, Script
+from cli.simulation_votes import decided_by
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
 from graph.events import Fact, RunPaused, TextPart
+from graph.human_rules import FormRules
 from graph.plan import Plan, PlanNode, compile_plan
 from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
 from graph.run_state import RunState
 from graph.workflow import Workflow
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition
-from hitl.submission import resolved_for_get, validate_submission
+from hitl.submission import Submission, resolved_for_get, validate_submission
 
 
 class SimulatedRun:
@@ -53,8 +55,8 @@ class SimulatedRun:
         self._code = WasmCodeSandbox()
         chat, tools, http, files = MockedChat(self._node_of), MockedTools(), MockedHttp(), MockedFiles()
         self._effects = Effects(chat, forms=self, code=self._code, http=http, files=files, tools=tools)
-        self._behaviours: dict[str, Behaviour] = {}
-        """Form id -> what its person does."""
+        self._asked: dict[str, tuple[Behaviour, FormRules]] = {}
+        """Form id -> what people do with it, and what the file says about them."""
 
     async def run(self, inputs: dict[str, Any], query: str = "", conversation: dict[str, Any] | None = None) -> Outcome:
         """Run to the end, or to a pause that no scripted person ends.
@@ -125,17 +127,21 @@ class SimulatedRun:
         await delay(call)
         fail(call)
         form_id = str(uuid7())
-        self._behaviours[form_id] = call
+        self._asked[form_id] = (call, request.rules)
         return OpenedForm(form_id, self.now() + request.timeout_s, True)
 
     def _answer(self, form_id: str) -> InboxItem | None:
         """Return what a person does with an open form, or None if nobody answers it."""
-        call, form = self._behaviours[form_id], self._state.forms[form_id].opened
+        (call, rules), form = self._asked[form_id], self._state.forms[form_id].opened
         if call.pause:
             return None
         if call.timeout:
             return InboxItem(str(uuid7()), "timeout", form_id)
         definition = FormDefinition(**form.definition, node_id=form.node_id)
+        if call.votes is not None and rules.approval is not None:
+            app, defaults = self.plan.workflow.rules, default_answer(definition)
+            answer = decided_by(call.votes, definition, rules.approval, app, defaults, form.node_id)
+            return _item(form_id, answer) if answer else None
         values = default_answer(definition) | (call.inputs or {})
         action = call.action or next((each["id"] for each in definition.actions), None)
         is_complete = all(field["output_variable_name"] in values for field in definition.inputs)
@@ -145,7 +151,11 @@ class SimulatedRun:
             answer = validate_submission(definition, action or "", values, AnyFile())
         except InvalidSubmissionError as error:
             raise InvalidScriptError(f"nodes.{form.node_id}: {error}") from error
-        return InboxItem(str(uuid7()), "submitted", form_id, answer.action_id, answer.values)
+        return _item(form_id, answer)
+
+
+def _item(form_id: str, answer: Submission) -> InboxItem:
+    return InboxItem(str(uuid7()), "submitted", form_id, answer.action_id, answer.values)
 
 
 def default_answer(definition: FormDefinition) -> dict[str, Any]:

@@ -10,7 +10,8 @@ the script does not name them). A behaviour is a mapping; its keys combine, in t
   outputs: {name: value}        the node succeeds with these
   pause: true                   nobody answers the form: the simulation ends paused
   timeout: true                 the form's deadline passes
-  action: id, inputs: {…}       a person answers the form so
+  action: id, inputs: {…}       a person answers the form so; where it needs approvers, they have decided so
+  votes: [{by, action, inputs}] approvers vote in this order; what does not suffice leaves the form open
 
 An empty behaviour does what ``auto`` does, also where the default is fail.
 """
@@ -28,7 +29,7 @@ from graph.nodes.question_classifier import QuestionClassifierData
 from graph.plan import CONTAINER_KINDS, CONTAINER_START_KINDS, Plan, PlanNode
 from graph.read_document import UnreadableError, read_document
 
-_OF_FORMS = frozenset({"action", "inputs", "timeout", "pause"})
+_OF_FORMS = frozenset({"action", "inputs", "timeout", "pause", "votes"})
 _OF_OTHERS = frozenset({"outputs", "chunks"})
 
 
@@ -43,6 +44,16 @@ class InvalidScriptError(RefusedError):
 
     def __str__(self) -> str:
         return f"the script: {self.message}"
+
+
+class ScriptedVote(BaseModel):
+    """What one approver says. ``by``: the e-mail address of the account."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    by: str = Field(min_length=1)
+    action: str
+    inputs: dict[str, Any] = Field(default_factory=dict)
 
 
 class Behaviour(BaseModel):
@@ -60,6 +71,7 @@ class Behaviour(BaseModel):
     inputs: dict[str, Any] | None = None
     timeout: bool = False
     pause: bool = False
+    votes: list[ScriptedVote] | None = None
 
     def call(self, number: int) -> "Behaviour":
         """Return the behaviour of call ``number``, counted from 0."""
@@ -169,6 +181,7 @@ def _faults(node: PlanNode, call: Behaviour) -> Iterator[str]:
         yield f".outputs.class_id: must be one of {', '.join(_handles(node))}"
     elif isinstance(node.data, HumanInputData):
         yield from _form_faults(node.data, call)
+        yield from _vote_faults(node.data, call)
 
 
 def _form_faults(data: HumanInputData, call: Behaviour) -> Iterator[str]:
@@ -179,6 +192,18 @@ def _form_faults(data: HumanInputData, call: Behaviour) -> Iterator[str]:
     for name in call.inputs or ():
         if name not in names:
             yield f".inputs.{name}: the form has no such field; it has {', '.join(names) or 'none'}"
+
+
+def _vote_faults(data: HumanInputData, call: Behaviour) -> Iterator[str]:
+    if call.votes is None:
+        return
+    if data.greenroom.approval is None:
+        yield ".votes: the form has no approval rules, so the first answer decides; give an action instead"
+    beside = sorted(call.model_fields_set & (_OF_FORMS - {"votes"}))
+    yield from (f".{key}: cannot stand beside votes" for key in beside)
+    for index, vote in enumerate(call.votes):
+        for fault in _form_faults(data, Behaviour(action=vote.action, inputs=vote.inputs)):
+            yield f".votes[{index}]{fault}"
 
 
 def exit_named(node: PlanNode, outputs: dict[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ jinja_bounds.py     which Jinja2 constructs are bounded
 jinja_fuel.py       what the work of a template costs while it renders
 condition.py        comparisons of if-else cases
 human_rules.py      what Greenroom adds for people: quorum, reminders, webhooks
+human_faults.py     names and numbers in those rules that cannot be meant
 start_form.py       start inputs checked against the start form
 events.py           the facts of a run
 run_state.py        the state that facts lead to

@@ -11,6 +11,10 @@ form.py          Form, FormDefinition, FormStatus
 form_state.py    waiting -> submitted | timeout | expired; the first decision wins
 deadline.py      node deadline and global deadline
 submission.py    an answer checked against its form
+digest.py        the digest of a form; canonical JSON
+approval.py      approvers, quorum, groups: what one more vote means
+receipt.py       the signed statement of who decided what, and how it is checked
+receipt_key.py   the keys that sign and check receipts
 answer_file.py   the files of an answer: ownership, type, extension, transfer method
 errors.py        what can be wrong with a form, an answer or a token
 """

@@ -53,6 +53,71 @@ class InvalidSubmissionError(RefusedError):
         return self.message
 
 
+class FormChangedError(RefusedError):
+    """The answer was given to another content than the form's; the submitter reads the form again and decides anew."""
+
+    code = "form_changed"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"This form asks something else than what was answered; please read it again, form_id={self.form_id}"
+
+
+class NotAnApproverError(RefusedError):
+    """The form counts only approvers who have logged in, and this is none of them; one of them answers it."""
+
+    code = "not_an_approver"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"This form is decided by its approvers, logged in; you are none of them, form_id={self.form_id}"
+
+
+class SelfApprovalError(RefusedError):
+    """Whoever started the run may not decide its form; another approver does."""
+
+    code = "self_approval_forbidden"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"You have started this run, so another approver must decide, form_id={self.form_id}"
+
+
+class AlreadyVotedError(RefusedError):
+    """The person has voted on this form, and votes are not changed; the others are waited for."""
+
+    code = "already_voted"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"You have voted on this form; it waits for other approvers, form_id={self.form_id}"
+
+
+class IdempotencyKeyReusedError(RefusedError):
+    """The key came with another answer before; the caller makes a new key for a new answer."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__(form_id)
+        self.form_id = form_id
+
+    def __str__(self) -> str:
+        return f"This Idempotency-Key was used for another answer to this form, form_id={self.form_id}"
+
+
 class RecipientSurfaceMismatchError(RefusedError):
     """The form exists for this caller, but its recipient answers on another surface; the caller goes there."""
 
@@ -88,3 +153,39 @@ class ShortTokenKeyError(RefusedError):
 
     def __str__(self) -> str:
         return f"the form token key has {self.size_bytes} bytes; at least 32 random bytes are needed"
+
+
+class InvalidReceiptError(RefusedError):
+    """The receipt was not made by the holder of the key, or was changed since; who relies on it asks for another."""
+
+    code = "invalid_receipt"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the receipt is not valid: {self.reason}"
+
+
+class InvalidReceiptKeyError(RefusedError):
+    """The file holds no public key of receipts; the caller names what ``greenroom receipt key`` has printed."""
+
+    code = "invalid_receipt_key"
+
+    def __str__(self) -> str:
+        return "the key file holds no Ed25519 public key in PEM"
+
+
+class FormUndecidedError(RefusedError):
+    """The form has no answer, so there is nothing to state; the caller waits, or finds that it never gets one."""
+
+    code = "form_undecided"
+
+    def __init__(self, form_id: str, status: str) -> None:
+        super().__init__(form_id, status)
+        self.form_id = form_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"form {self.form_id} has no answer: it is {self.status}"

@@ -29,7 +29,8 @@ class FormDefinition:
 
     ``form_content``: markdown with variables filled in and input placeholders left in place. ``inputs`` and
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
-    defaults that come from a variable.
+    defaults that come from a variable. ``is_idempotent``: the same answer again is answered as the first was.
+    ``approval``: what ``hitl.approval.Terms`` is read from; None: the first answer decides.
     """
 
     form_content: str
@@ -39,6 +40,8 @@ class FormDefinition:
     node_id: str = ""
     node_title: str = ""
     display_in_ui: bool = False
+    is_idempotent: bool = False
+    approval: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

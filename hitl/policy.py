@@ -24,11 +24,13 @@ class SurfacePolicy:
 
     ``emits``: the types whose tokens callers of the surface are shown. ``accepts``: the types whose tokens they
     may read and submit with. ``honours``: the surfaces whose tokens work here (a token is minted for one).
+    ``has_login``: whoever acts there is an account that has logged in.
     """
 
     emits: frozenset[RecipientType]
     accepts: frozenset[RecipientType]
     honours: frozenset[Surface]
+    has_login: bool = False
 
 
 # The public page honours the tokens of both API-key and bearer surfaces: their callers pass the link on to people.
@@ -53,6 +55,7 @@ POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
         emits=_IN_CONSOLE,
         accepts=_IN_CONSOLE,
         honours=frozenset({Surface.CONSOLE}),
+        has_login=True,
     ),
 })  # fmt: skip
 """Surface -> its row. Source: spec/hitl.md 1.2 and design/architecture.md 4."""
@@ -101,6 +104,16 @@ def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:
 def is_accepted(recipient_type: RecipientType | None, surface: Surface) -> bool:
     """Return whether ``recipient_type`` may act on ``surface``; False for None."""
     return recipient_type is not None and recipient_type in accepts(surface)
+
+
+def has_login(recipient_type: RecipientType) -> bool:
+    """Return whether a recipient of this type acts only where accounts log in, so that it is known who decides.
+
+    A form with approval rules has recipients of such types only: then no token exists that anybody could pass on.
+
+    Source: spec/beyond.md 1, row 5.
+    """
+    return all(row.has_login for row in POLICY.values() if recipient_type in row.accepts)
 
 
 def may_act(recipient_type: RecipientType | None, minted_for: Surface, at: Surface) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from graph.nodes import human_input
+from graph.variable_pool import FILE_MARK, FILE_MARK_VALUE
 from hitl.answer_file import OwnedFiles, resolve_file
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition
@@ -62,6 +63,11 @@ def validate_submission(
     return Submission(action, titles[action], values)
 
 
+def is_same_answer(one: Submission, other: Submission) -> bool:
+    """Whether two answers to one form say the same. An uploaded file is the same whatever link it was named with."""
+    return (one.action_id, _without_links(one.values)) == (other.action_id, _without_links(other.values))
+
+
 def rendered_content(definition: FormDefinition, values: Mapping[str, Any]) -> str:
     """Return the form's content with its input placeholders filled in from ``values`` (input name -> value)."""
     return human_input.rendered_content(definition.form_content, definition.inputs, values)
@@ -73,6 +79,14 @@ def resolved_for_get(definition: FormDefinition) -> dict[str, str]:
     Source: spec/http.md 3.7; events carry the raw values instead.
     """
     return {name: _as_text(value) for name, value in definition.resolved_default_values.items()}
+
+
+def _without_links(value: Any) -> Any:
+    """Return a value in which the uploaded files have no address: a link to one is signed anew each time."""
+    if isinstance(value, dict):
+        is_upload = value.get(FILE_MARK) == FILE_MARK_VALUE and value.get("transfer_method") == "local_file"
+        return {name: _without_links(each) for name, each in value.items() if not (is_upload and name == "url")}
+    return [_without_links(each) for each in value] if isinstance(value, list) else value
 
 
 def _check_storable(action: str, inputs: Mapping[str, Any]) -> None:

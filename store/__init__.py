@@ -6,6 +6,7 @@ journal.py, run_rows.py       Journal and SqlJournal: facts, fence, inbox, snaps
 run_record.py                 what goes into a journal and comes out of it
 packing.py, blobs.py          large values outside the database, by content
 forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
+decisions.py, decision_tables.py  DecisionStore and SqlDecisions: votes, who decided a form, who has read it
 form_record.py                what goes into the store of forms and comes out of it
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
@@ -13,6 +14,6 @@ files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose 
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py
+                              memory_accounts.py, memory_files.py, memory_decisions.py
 errors.py                     what can go wrong with the store
 """

@@ -90,6 +90,10 @@ class AppStore(Protocol):
         """Return the app that a key calls, or None for a key that is unknown or revoked."""
         ...
 
+    async def key_id(self, key: str) -> str | None:
+        """Return the id of a key, revoked or not, or None for one that is unknown."""
+        ...
+
 
 _APP = select(apps).where(apps.c.app_id == bindparam("key_app_id"))
 _APPS_NAMED = (
@@ -109,6 +113,7 @@ _APP_BY_KEY = (
     .join(api_keys, api_keys.c.app_id == apps.c.app_id)
     .where(api_keys.c.key_hash == bindparam("key_hash"), api_keys.c.revoked_at.is_(None))
 )
+_KEY_ID = select(api_keys.c.key_id).where(api_keys.c.key_hash == bindparam("key_hash"))
 _REVOKE_KEY = (
     update(api_keys)
     .where(api_keys.c.key_id == bindparam("key_key_id"), api_keys.c.revoked_at.is_(None))
@@ -211,6 +216,11 @@ class SqlApps:
         values = {"key_hash": hash_key(key)}
         row = await self._database.read(lambda connection: connection.execute(_APP_BY_KEY, values).one_or_none())
         return _app_of(row) if row is not None else None
+
+    async def key_id(self, key: str) -> str | None:
+        """Return the id of a key, or None; see AppStore."""
+        values = {"key_hash": hash_key(key)}
+        return await self._database.read(lambda connection: connection.execute(_KEY_ID, values).scalar())
 
 
 def pick_app(name_or_id: str, found: list[AppRecord]) -> AppRecord:

@@ -1,16 +1,22 @@
 """The values that the store of forms takes and gives, beside those of ``hitl``."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
+from uuid import UUID, uuid5
 
 import uuid_utils
 
 from hitl.form import Form
 from hitl.form_token import Purpose
 from hitl.recipient import Recipient
+from hitl.submission import Submission
 from hitl.surface import Surface
 
-AuditEvent = Literal["submitted", "timeout", "expired", "revoked", "reissued"]
+AuditEvent = Literal[
+    "opened", "issued", "viewed", "voted", "submitted", "timeout", "expired", "revoked", "reissued"
+]  # fmt: skip
+"""``issued``: a recipient got its tokens; ``viewed``: an account that has logged in read the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,15 @@ class TokenMatch:
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Who acts on a form, as far as known. ``via``: a surface, "python" or "system"."""
+    """Who acts on a form, as far as known. ``via``: a surface, "python" or "system".
+
+    ``account_id`` has logged in; ``end_user_id`` is who the holder of the API key ``api_key_id`` claims it is.
+    """
 
     account_id: str | None = None
     end_user_id: str | None = None
     via: str = "system"
+    api_key_id: str | None = None
 
 
 SYSTEM: Final = Submitter()
@@ -59,6 +69,28 @@ class Resumable:
     run_id: str
     run_status: str
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """The answer that decided a form. ``recipient_id``: as whom it was given, None by form id; ``at``: Unix seconds.
+
+    ``key_hash``: of the Idempotency-Key that came with it, if any.
+    """
+
+    submission: Submission
+    by: Submitter
+    recipient_id: str | None
+    at: float
+    key_hash: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteOutcome:
+    """What a counted vote did. ``run``: that has a new inbox item; None while the form waits, and without a run."""
+
+    is_decided: bool
+    run: Resumable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +119,17 @@ def new_entry(
     """Return an audit entry with an id of its own."""
     entry_id = str(uuid_utils.uuid7())
     return AuditEntry(entry_id, form_id, event, at, recipient_id, by.account_id, by.end_user_id, by.via, detail)
+
+
+def opening_entries(form: Form, recipients: Sequence[Recipient]) -> list[AuditEntry]:
+    """Return what the audit says of a new form: that it was opened, and to whom tokens were issued."""
+    # In this order: of entries of one moment the id says which came first.
+    opened = new_entry(form.form_id, "opened", form.created_at, SYSTEM)
+    issued = [new_entry(form.form_id, "issued", form.created_at, SYSTEM, each.recipient_id) for each in recipients]
+    return [opened, *issued]
+
+
+def viewed_entry(form_id: str, by: Submitter, now: float) -> AuditEntry:
+    """Return the audit entry of a first reading; its id stands for form and account, so there is one at most."""
+    entry_id = str(uuid5(UUID(form_id), f"viewed by {by.account_id}"))
+    return replace(new_entry(form_id, "viewed", now, by), entry_id=entry_id)

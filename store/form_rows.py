@@ -13,14 +13,14 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from graph.ports import InboxItem
 from hitl.deadline import next_deadline
-from hitl.errors import FormExpiredError, FormNotFoundError
+from hitl.errors import FormExpiredError, FormNotFoundError, NotAnApproverError
 from hitl.form import Form, FormDefinition, FormStatus
-from hitl.form_state import DeadlineOutcome, close, submit
+from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry
+from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry, opening_entries
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
@@ -98,6 +98,7 @@ def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient
         }
         connection.execute(insert(form_recipients), row)
     _add_tokens(connection, tokens)
+    add_audit(connection, *opening_entries(form, recipients))
     return form
 
 
@@ -106,6 +107,8 @@ def submit_form(
     recipient_generation: int | None,
     submission: Submission,
     entry: AuditEntry,
+    api_key_id: str | None = None,
+    key_hash: bytes | None = None,
 ) -> Resumable | None:
     """Store an answer and put it into the inbox of its run; returns that run, None for a form without one.
 
@@ -114,24 +117,62 @@ def submit_form(
         recipient_generation: the generation that the recipient of ``entry`` must have; ignored without a recipient.
         submission: the checked answer.
         entry: which form, who gives the answer, and when.
+        api_key_id: of the API key by which it came.
+        key_hash: of the Idempotency-Key that came with it.
 
     Raises:
         FormNotFoundError: no such form, or the recipient is not one of its living ones.
         FormAlreadySubmittedError: another answer came first.
         FormExpiredError: a deadline has passed, or the run has ended.
+        NotAnApproverError: the form takes votes only.
     """
-    form, run = _lock_form(connection, entry.form_id)
-    if _is_done(connection, entry):
+    form, run = lock_form(connection, entry.form_id)
+    if is_done(connection, entry):
         return run
+    if form.definition.approval is not None:
+        raise NotAnApproverError(form.form_id)
+    check_recipient(connection, entry, recipient_generation)
+    check_answerable(form, run, entry.at)
+    accept(connection, form, run, submission, entry, api_key_id, key_hash)
+    return run
+
+
+def check_recipient(connection: Connection, entry: AuditEntry, generation: int | None) -> None:
+    """Return when ``entry`` names no recipient, or a living one of its form with tokens of ``generation``.
+
+    Raises:
+        FormNotFoundError: it names another.
+    """
     if entry.recipient_id is not None:
         recipient = connection.execute(_RECIPIENT, {"key_recipient_id": entry.recipient_id}).one_or_none()
-        needed = (form.form_id, "active", recipient_generation)
+        needed = (entry.form_id, "active", generation)
         if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
             raise FormNotFoundError()
-    closed = submit(form, entry.at)
+
+
+def check_answerable(form: Form, run: Resumable | None, now: float) -> None:
+    """Return when ``form`` is open at ``now`` and its run has not ended.
+
+    Raises:
+        FormAlreadySubmittedError: it has its answer.
+        FormExpiredError: a deadline has passed, or the run has ended.
+    """
+    check_open(form, now)
     if run is not None and run.run_status in TERMINAL:
         raise FormExpiredError(form.form_id)
-    _close_form(connection, closed)
+
+
+def accept(
+    connection: Connection,
+    form: Form,
+    run: Resumable | None,
+    submission: Submission,
+    entry: AuditEntry,
+    api_key_id: str | None,
+    key_hash: bytes | None,
+) -> None:
+    """Close an answerable, locked form with its answer, and put the answer into the inbox of its run."""
+    _close_form(connection, submit(form, entry.at))
     if run is not None:
         item = InboxItem(form.form_id, "submitted", form.form_id, submission.action_id, submission.values)
         add_item(connection, run.run_id, item, entry.at)
@@ -145,10 +186,11 @@ def submit_form(
         "end_user_id": entry.end_user_id,
         "via": entry.via,
         "submitted_at": entry.at,
+        "api_key_id": api_key_id,
+        "key_hash": key_hash,
     }
     connection.execute(insert(submissions), row)
-    _add_audit(connection, entry)
-    return run
+    add_audit(connection, entry)
 
 
 def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEntry) -> Resumable | None:
@@ -159,17 +201,17 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         (the form is then expired, whatever ``outcome`` says).
     """
     try:
-        form, run = _lock_form(connection, entry.form_id)
+        form, run = lock_form(connection, entry.form_id)
     except FormNotFoundError:
         return None
-    if _is_done(connection, entry):
+    if is_done(connection, entry):
         return run
     if form.status is not FormStatus.WAITING:
         return None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
     _close_form(connection, close(form, outcome, entry.at))
-    _add_audit(connection, replace(entry, event=outcome))
+    add_audit(connection, replace(entry, event=outcome))
     if run is not None:
         item = InboxItem(form.form_id, outcome, form.form_id, reason=entry.detail)
         add_item(connection, run.run_id, item, entry.at)
@@ -184,7 +226,7 @@ def expire_forms(connection: Connection, run_id: str, now: float, detail: str) -
     for form_id in form_ids:
         key = {"key_form_id": form_id, "new_status": str(FormStatus.EXPIRED), "new_closed_at": now}
         connection.execute(_CLOSE_FORM, key)
-        _add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
+        add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
     return form_ids
 
 
@@ -205,7 +247,7 @@ def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntr
     recipient = _lock_recipient(connection, recipient_id)
     if recipient.state != "revoked":
         _update_recipient(connection, replace(recipient, state="revoked"))
-        _add_audit(connection, replace(entry, form_id=recipient.form_id))
+        add_audit(connection, replace(entry, form_id=recipient.form_id))
 
 
 def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[TokenRow], entry: AuditEntry) -> int:
@@ -216,19 +258,23 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
         GenerationConflictError: the tokens are not those of the next generation.
     """
     recipient = _lock_recipient(connection, recipient_id)
-    if _is_done(connection, entry):
+    if is_done(connection, entry):
         return recipient.generation
     generation = recipient.generation + 1
     if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
         raise GenerationConflictError(recipient_id, generation)
     _update_recipient(connection, replace(recipient, generation=generation))
     _add_tokens(connection, tokens)
-    _add_audit(connection, replace(entry, form_id=recipient.form_id))
+    add_audit(connection, replace(entry, form_id=recipient.form_id))
     return generation
 
 
-def _lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | None]:
-    """Lock a form behind its run and return both; without a row, the run's first commit is still to come."""
+def lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | None]:
+    """Lock a form behind its run and return both; without a row, the run's first commit is still to come.
+
+    Raises:
+        FormNotFoundError: there is no such form.
+    """
     key = {"key_form_id": form_id}
     found = connection.execute(_RUN_OF_FORM, key).one_or_none()
     if found is None:
@@ -272,10 +318,11 @@ def _add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
         connection.execute(insert(form_tokens), row)
 
 
-def _add_audit(connection: Connection, entry: AuditEntry) -> None:
-    connection.execute(insert(audit), {name: getattr(entry, name) for name in _AUDIT_FIELDS})
+def add_audit(connection: Connection, *entries: AuditEntry) -> None:
+    """Store entries of the audit."""
+    connection.execute(insert(audit), [{name: getattr(each, name) for name in _AUDIT_FIELDS} for each in entries])
 
 
-def _is_done(connection: Connection, entry: AuditEntry) -> bool:
+def is_done(connection: Connection, entry: AuditEntry) -> bool:
     """Whether the operation that ``entry`` names was committed before, its answer having been lost."""
     return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry.entry_id}).first() is not None

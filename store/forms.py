@@ -73,6 +73,7 @@ class FormStore(Protocol):
         submission: Submission,
         submitter: Submitter,
         now: float,
+        key_hash: bytes | None = None,
     ) -> Resumable | None:
         """Store an answer, close the form and put the answer into the inbox of its run.
 
@@ -83,6 +84,7 @@ class FormStore(Protocol):
             submission: the checked answer.
             submitter: who it was.
             now: Unix seconds.
+            key_hash: of the Idempotency-Key that came with it.
 
         Returns:
             The run that has a new inbox item; None for a form without a run.
@@ -91,6 +93,7 @@ class FormStore(Protocol):
             FormNotFoundError: no such form, or the recipient is not of the form, revoked, or of another generation.
             FormAlreadySubmittedError: another answer came first.
             FormExpiredError: a deadline has passed, or the run has ended.
+            NotAnApproverError: the form takes votes only (``store.decisions``).
         """
         ...
 
@@ -229,10 +232,14 @@ class SqlForms:
         submission: Submission,
         submitter: Submitter,
         now: float,
+        key_hash: bytes | None = None,
     ) -> Resumable | None:
         """Store an answer; see FormStore."""
         entry = new_entry(form_id, "submitted", now, submitter, recipient_id, submission.action_id)
-        return await self._database.write(lambda connection: submit_form(connection, generation, submission, entry))
+        key_id = submitter.api_key_id
+        return await self._database.write(
+            lambda connection: submit_form(connection, generation, submission, entry, key_id, key_hash)
+        )
 
     async def close(self, form_id: str, outcome: DeadlineOutcome, now: float, reason: str = "") -> Resumable | None:
         """End a waiting form at a deadline; see FormStore."""

@@ -89,3 +89,8 @@ class MemoryApps:
         """Return the app that a key calls, or None; see AppStore."""
         row = self._store.keys.get(hash_key(key))
         return self._store.apps.get(row.app_id) if row and row.revoked_at is None else None
+
+    async def key_id(self, key: str) -> str | None:
+        """Return the id of a key, or None; see AppStore."""
+        row = self._store.keys.get(hash_key(key))
+        return row.key_id if row else None

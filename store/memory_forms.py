@@ -5,13 +5,23 @@ from dataclasses import replace
 
 from graph.ports import InboxItem
 from hitl.deadline import next_deadline
-from hitl.errors import FormExpiredError, FormNotFoundError
+from hitl.errors import FormExpiredError, FormNotFoundError, NotAnApproverError
 from hitl.form import Form, FormStatus
-from hitl.form_state import DeadlineOutcome, close, submit
+from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient
 from hitl.submission import Submission
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
+from store.form_record import (
+    SYSTEM,
+    AuditEntry,
+    GivenAnswer,
+    Resumable,
+    Submitter,
+    TokenMatch,
+    TokenRow,
+    new_entry,
+    opening_entries,
+)
 from store.memory_store import MemoryStore
 from store.run_record import TERMINAL
 
@@ -27,12 +37,13 @@ class MemoryForms:
         for existing in self._store.forms.values():
             if existing.execution_id == form.execution_id:
                 return existing
-        run = self._run(form.run_id)
+        run = run_of(self._store, form)
         if run is not None and run.run_status in TERMINAL:
             form = close(form, "expired", form.created_at)
         self._store.forms[form.form_id] = form
         self._store.recipients |= {each.recipient_id: each for each in recipients}
         self._store.tokens |= {token.token_hash: token for token in tokens}
+        self._store.audit += opening_entries(form, recipients)
         return form
 
     async def get(self, form_id: str) -> Form | None:
@@ -70,24 +81,15 @@ class MemoryForms:
         submission: Submission,
         submitter: Submitter,
         now: float,
+        key_hash: bytes | None = None,
     ) -> Resumable | None:
         """Store an answer; see FormStore."""
         form = self._form(form_id)
-        if recipient_id is not None:
-            recipient = self._store.recipients.get(recipient_id)
-            needed = (form_id, "active", generation)
-            if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
-                raise FormNotFoundError()
-        closed, run = submit(form, now), self._run(form.run_id)
-        if run is not None and run.run_status in TERMINAL:
-            raise FormExpiredError(form_id)
-        self._store.forms[form_id] = closed
-        self._store.submissions[form_id] = submission
-        entry = new_entry(form_id, "submitted", now, submitter, recipient_id, submission.action_id)
-        self._store.audit.append(entry)
-        if run is not None:
-            item = InboxItem(form_id, "submitted", form_id, submission.action_id, submission.values)
-            self._store.add_item(run.run_id, item, now)
+        if form.definition.approval is not None:
+            raise NotAnApproverError(form_id)
+        check_recipient(self._store, form_id, recipient_id, generation)
+        run = check_answerable(self._store, form, now)
+        accept(self._store, form, GivenAnswer(submission, submitter, recipient_id, now, key_hash))
         return run
 
     async def close(self, form_id: str, outcome: DeadlineOutcome, now: float, reason: str = "") -> Resumable | None:
@@ -95,7 +97,7 @@ class MemoryForms:
         form = self._store.forms.get(form_id)
         if form is None or form.status is not FormStatus.WAITING:
             return None
-        run = self._run(form.run_id)
+        run = run_of(self._store, form)
         if run is not None and run.run_status in TERMINAL:
             outcome, run = "expired", None
         self._store.close_form(form, outcome, now, reason)
@@ -124,7 +126,8 @@ class MemoryForms:
 
     async def submission(self, form_id: str) -> Submission | None:
         """Return the answer of a form, or None; see FormStore."""
-        return self._store.submissions.get(form_id)
+        given = self._store.answers.get(form_id)
+        return given.submission if given else None
 
     async def revoke(self, recipient_id: str, now: float, by: Submitter = SYSTEM) -> None:
         """Make the tokens of a recipient worthless; see FormStore."""
@@ -159,8 +162,48 @@ class MemoryForms:
             raise FormNotFoundError()
         return self._store.recipients[recipient_id]
 
-    def _run(self, run_id: str | None) -> Resumable | None:
-        if run_id is None:
-            return None
-        record = self._store.runs.get(run_id)
-        return Resumable(run_id, record.status, record.actor) if record else Resumable(run_id, "running", "")
+
+def run_of(store: MemoryStore, form: Form) -> Resumable | None:
+    """Return the run of a form as it stands, None for a form without one."""
+    if form.run_id is None:
+        return None
+    record = store.runs.get(form.run_id)
+    return Resumable(form.run_id, record.status, record.actor) if record else Resumable(form.run_id, "running", "")
+
+
+def check_recipient(store: MemoryStore, form_id: str, recipient_id: str | None, generation: int) -> None:
+    """Return when there is no recipient, or a living one of the form with tokens of ``generation``.
+
+    Raises:
+        FormNotFoundError: it is another.
+    """
+    if recipient_id is not None:
+        recipient = store.recipients.get(recipient_id)
+        needed = (form_id, "active", generation)
+        if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
+            raise FormNotFoundError()
+
+
+def check_answerable(store: MemoryStore, form: Form, now: float) -> Resumable | None:
+    """Return the run of ``form`` when the form is open at ``now`` and the run has not ended.
+
+    Raises:
+        FormAlreadySubmittedError: the form has its answer.
+        FormExpiredError: a deadline has passed, or the run has ended.
+    """
+    check_open(form, now)
+    run = run_of(store, form)
+    if run is not None and run.run_status in TERMINAL:
+        raise FormExpiredError(form.form_id)
+    return run
+
+
+def accept(store: MemoryStore, form: Form, given: GivenAnswer) -> None:
+    """Close an answerable form with its answer, and put the answer into the inbox of its run."""
+    form_id, submission = form.form_id, given.submission
+    store.forms[form_id] = submit(form, given.at)
+    store.answers[form_id] = given
+    store.audit.append(new_entry(form_id, "submitted", given.at, given.by, given.recipient_id, submission.action_id))
+    if form.run_id is not None:
+        item = InboxItem(form_id, "submitted", form_id, submission.action_id, submission.values)
+        store.add_item(form.run_id, item, given.at)

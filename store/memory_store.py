@@ -6,15 +6,15 @@ For tests and trials. Every operation of the twins runs without giving way, so e
 from dataclasses import dataclass, field
 
 from graph.ports import InboxItem
+from hitl.approval import Vote
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, close
 from hitl.recipient import Recipient
-from hitl.submission import Submission
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.file_record import FileRecord
-from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
+from store.form_record import SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
 from store.run_record import RunRecord
 
 
@@ -49,7 +49,8 @@ class MemoryStore:
     forms: dict[str, Form] = field(default_factory=dict)
     recipients: dict[str, Recipient] = field(default_factory=dict)
     tokens: dict[bytes, TokenRow] = field(default_factory=dict)
-    submissions: dict[str, Submission] = field(default_factory=dict)
+    answers: dict[str, GivenAnswer] = field(default_factory=dict)
+    votes: dict[str, list[Vote]] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)

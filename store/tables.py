@@ -294,6 +294,9 @@ submissions = Table(
     _id("end_user_id", is_optional=True),
     Column("via", String(32), nullable=False),
     Column("submitted_at", Double, nullable=False),
+    _id("api_key_id", is_optional=True),
+    # SHA-256 of the Idempotency-Key that came with the answer.
+    Column("key_hash", LargeBinary(32)),
 )
 
 audit = Table(

@@ -33,7 +33,7 @@ class Edge:
             self._answering,
             allow_origins=["*"],
             allow_methods=["GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"],
-            allow_headers=["Content-Type", "X-App-Code", "X-App-Passport", "Authorization"],
+            allow_headers=["Content-Type", "X-App-Code", "X-App-Passport", "Authorization", "Idempotency-Key"],
             expose_headers=["X-Version", "X-Env", "X-Trace-Id"],
         )
         headers = {"x-version": REFERENCE_VERSION, "x-env": environment, "x-greenroom-version": version}

@@ -3,6 +3,7 @@
 Source: spec/http.md 1.1.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ END_USER_TYPE = "service-api"
 DEFAULT_USER = "DEFAULT-USER"
 """The end user of callers that name nobody."""
 _USER_LENGTH = 255
+_KEY_LENGTH = 255
 
 
 async def calling_app(request: Request, ports: SurfacePorts) -> AppRecord:
@@ -25,16 +27,45 @@ async def calling_app(request: Request, ports: SurfacePorts) -> AppRecord:
     Raises:
         UnauthorizedError: there is no bearer key, or none that is known.
     """
+    app = await ports.apps.app_by_key(_bearer_of(request))
+    if app is None:
+        raise UnauthorizedError("Access token is invalid")
+    return app
+
+
+async def calling_key_id(request: Request, ports: SurfacePorts) -> str | None:
+    """Return the id of the key that the request carries, by which it is named where the key must not be.
+
+    Raises:
+        UnauthorizedError: there is no bearer key.
+    """
+    return await ports.apps.key_id(_bearer_of(request))
+
+
+def _bearer_of(request: Request) -> str:
     header = request.headers.get("authorization", "")
     scheme, has_space, key = header.partition(" ")
     if not has_space:
         raise UnauthorizedError("Authorization header must be provided and start with 'Bearer'")
     if scheme.lower() != "bearer":
         raise UnauthorizedError("Authorization scheme must be 'Bearer'")
-    app = await ports.apps.app_by_key(key.strip())
-    if app is None:
-        raise UnauthorizedError("Access token is invalid")
-    return app
+    return key.strip()
+
+
+def idempotency_key_hash(request: Request) -> bytes | None:
+    """Return the SHA-256 of the request's ``Idempotency-Key``, None where it has none.
+
+    Raises:
+        InvalidParamError: the key is empty or longer than 255 characters.
+
+    Source: spec/beyond.md 1, row 11.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key.strip()) <= _KEY_LENGTH:
+        raise InvalidParamError(f"The Idempotency-Key must have 1 to {_KEY_LENGTH} characters.")
+    return hashlib.sha256(key.strip().encode()).digest()
 
 
 def named_user(values: Mapping[str, Any]) -> str:

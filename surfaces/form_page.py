@@ -21,7 +21,13 @@ from fastapi import FastAPI, Request, Response
 
 from actors.messages import SubmitOrder
 from graph.errors import GreenroomError
-from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoundError, InvalidSubmissionError
+from hitl.errors import (
+    FormAlreadySubmittedError,
+    FormChangedError,
+    FormExpiredError,
+    FormNotFoundError,
+    InvalidSubmissionError,
+)
 from hitl.form_state import check_open
 from hitl.surface import Surface
 from store.form_record import TokenMatch
@@ -87,11 +93,12 @@ class FormPage:
                     action=entered.get("action", ""),
                     inputs=values,
                     via=Surface.WEB,
+                    form_digest=entered.get("form_digest"),
                 )
             )
-        except InvalidSubmissionError as error:
-            again = Entered(values, str(domain_error(error)))
-            return form_page(match.form, self._address(match), self._guard(match), again, status=400)
+        except (InvalidSubmissionError, FormChangedError) as error:
+            again, status = Entered(values, str(domain_error(error))), answer_for(error).status
+            return form_page(match.form, self._address(match), self._guard(match), again, status)
         return message_page("Thank you", "Your answer has been recorded. You can close this page.", 200)
 
     async def _match(self, request: Request) -> TokenMatch:

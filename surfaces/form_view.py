@@ -17,6 +17,7 @@ from fastapi import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hitl.deadline import next_deadline
+from hitl.digest import form_digest
 from hitl.form import Form, FormDefinition
 from hitl.submission import resolved_for_get
 from surfaces.form_markup import render_content
@@ -82,6 +83,7 @@ def form_page(form: Form, action: str, guard: str, entered: Entered, status: int
         has_files=any(declared.get("type") in FILE_TYPES for declared in asked.inputs),
         action=action,
         guard=guard,
+        digest=form_digest(asked),
         content=content,
         unplaced=[fields[name] for name in unplaced],
         actions=[_button(each) for each in asked.actions],

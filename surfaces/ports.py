@@ -43,8 +43,11 @@ class Runs(Protocol):
 class Submissions(Protocol):
     """Takes answers to forms."""
 
-    async def submit(self, order: SubmitOrder) -> None:
-        """Accept an answer; it is durable when this returns. Raises the errors of ``hitl.errors``."""
+    async def submit(self, order: SubmitOrder) -> bool:
+        """Accept an answer, durable when this returns, and say whether the form is decided.
+
+        Raises the errors of ``hitl.errors``.
+        """
         ...
 
 
@@ -89,6 +92,10 @@ class AppReads(Protocol):
 
     async def app_by_key(self, key: str) -> AppRecord | None:
         """Return the app of an API key, None for an unknown or revoked one."""
+        ...
+
+    async def key_id(self, key: str) -> str | None:
+        """Return the id of an API key, None for an unknown one."""
         ...
 
     async def version(self, version_id: str) -> WorkflowVersion | None:

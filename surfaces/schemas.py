@@ -31,12 +31,16 @@ class WorkflowRunPayload(BaseModel):
 
 
 class HumanInputFormSubmitPayload(BaseModel):
-    """The body of an answer to a form. ``action``: the id of an action; ``inputs``: input name -> value."""
+    """The body of an answer to a form. ``action``: the id of an action; ``inputs``: input name -> value.
+
+    ``form_digest``: of the form that was shown; without it the answer counts for whatever is asked.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     inputs: dict[str, Any]
     action: str
+    form_digest: str | None = None
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

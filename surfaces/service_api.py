@@ -7,20 +7,19 @@ Source: spec/http.md 1.1, 2, 3.1-3.9; spec/hitl.md 1.8.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
-from actors.messages import KnownFiles, SubmitOrder
+from actors.messages import SubmitOrder
 from graph.events import RunStarted
-from hitl.errors import FormAlreadySubmittedError, InvalidSubmissionError
+from hitl.digest import form_digest
 from hitl.form_state import check_open
-from hitl.submission import resolved_for_get, validate_submission
+from hitl.submission import resolved_for_get
 from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.asgi import REFERENCE_VERSION
-from surfaces.auth import calling_app, calling_user, named_user, require_mode
+from surfaces.auth import calling_app, calling_key_id, calling_user, idempotency_key_hash, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
 from surfaces.form_lookup import form_of_token
@@ -128,6 +127,8 @@ class ServiceApi:
                 "resolved_default_values": resolved_for_get(asked),
                 "user_actions": asked.actions,
                 "expiration_time": int(match.form.expires_at),
+                # Clients that do not know it ignore it.
+                "form_digest": form_digest(asked),
             }
         )
 
@@ -135,44 +136,25 @@ class ServiceApi:
         app = await calling_app(request, self._ports)
         body = await read_object(request, self._ports.max_body_bytes)
         user = named_user(body)
-        answer = checked(HumanInputFormSubmitPayload, body)
+        answer, key_hash = checked(HumanInputFormSubmitPayload, body), idempotency_key_hash(request)
         match = await self._form(request, app.app_id)
         submitter = await calling_user(app, user, self._ports)
-        files = await known_files(answer.inputs, submitter, self._ports)
-        try:
-            check_open(match.form, self._ports.clock.now())
-            await self._ports.submissions.submit(
-                SubmitOrder(
-                    form_id=match.form.form_id,
-                    recipient_id=match.recipient.recipient_id,
-                    generation=match.generation,
-                    action=answer.action,
-                    inputs=answer.inputs,
-                    via=Surface.SERVICE_API,
-                    end_user_id=submitter.end_user_id,
-                    files=files,
-                )
+        await self._ports.submissions.submit(
+            SubmitOrder(
+                form_id=match.form.form_id,
+                recipient_id=match.recipient.recipient_id,
+                generation=match.generation,
+                action=answer.action,
+                inputs=answer.inputs,
+                via=Surface.SERVICE_API,
+                end_user_id=submitter.end_user_id,
+                files=await known_files(answer.inputs, submitter, self._ports),
+                form_digest=answer.form_digest,
+                api_key_id=await calling_key_id(request, self._ports),
+                key_hash=key_hash,
             )
-        except FormAlreadySubmittedError:
-            if "idempotency-key" not in request.headers or not await self._is_repeated(match, answer, files):
-                raise
+        )
         return reply({})
-
-    async def _is_repeated(self, match: TokenMatch, answer: HumanInputFormSubmitPayload, files: KnownFiles) -> bool:
-        """Whether the form's answer is this very one, from this recipient: its reply was lost on the way.
-
-        Source: spec/beyond.md 1, row 11.
-        """
-        form = match.form
-        entries = await self._ports.forms.audit(form.form_id)
-        if not any(each.event == "submitted" and each.recipient_id == match.recipient.recipient_id for each in entries):
-            return False
-        try:
-            again = validate_submission(form.definition, answer.action, answer.inputs, files)
-        except InvalidSubmissionError:
-            return False
-        before, links = await self._ports.forms.submission(form.form_id), self._ports.links
-        return before is not None and links.unsigned(asdict(again)) == links.unsigned(asdict(before))
 
     async def _form(self, request: Request, app_id: str) -> TokenMatch:
         token = request.path_params["form_token"]

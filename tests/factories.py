@@ -76,7 +76,12 @@ def document(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str
 
 def workflow(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Workflow:
     """Return the parsed workflow of the given graph."""
-    parsed = parse_document(document(nodes, edges, mode))
+    return workflow_of(document(nodes, edges, mode))
+
+
+def workflow_of(file: dict[str, Any]) -> Workflow:
+    """Return the parsed workflow of a whole app file."""
+    parsed = parse_document(file)
     assert parsed.workflow is not None, parsed.faults
     return parsed.workflow
 

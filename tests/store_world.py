@@ -17,13 +17,15 @@ from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
 from store.database import Database, open_database
+from store.decisions import DecisionStore, SqlDecisions
 from store.files import FileTable, SqlFiles
-from store.form_record import Submitter, TokenRow
+from store.form_record import AuditEntry, Submitter, TokenRow
 from store.forms import FormStore, SqlForms
 from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -47,6 +49,7 @@ class StoreWorld:
     installation: Installation
     blobs: Blobs
     files: FileTable
+    decisions: DecisionStore
     database: Database | None = None
 
 
@@ -54,7 +57,7 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), MemoryDecisions(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -62,7 +65,8 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, SqlFiles(database), database)
+    files, decisions = SqlFiles(database), SqlDecisions(database)
+    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, files, decisions, database)
 
 
 def make_id(*parts: object) -> str:
@@ -180,6 +184,11 @@ async def open_form(world: StoreWorld, form: Form) -> Recipient:
     recipient = recipient_of(form)
     await world.forms.open(form, [recipient], [token_of(recipient)])
     return recipient
+
+
+async def acts_on(forms: FormStore, form_id: str) -> list[AuditEntry]:
+    """Return what the audit says of a form after its opening."""
+    return [entry for entry in await forms.audit(form_id) if entry.event not in ("opened", "issued")]
 
 
 async def pause_with_form(world: StoreWorld, name: str = "run", **changes: Any) -> tuple[NewRun, Form, Recipient]:

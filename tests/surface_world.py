@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
+from actors.answers import Answers
 from actors.form_opening import new_form, new_recipients, token_rows
 from actors.messages import Cursor, FormOrder, RunOrder, RunOutcome, SubmitOrder, TailBatch
 from actors.outside import Outside
@@ -27,11 +28,10 @@ from graph.engine import Limits
 from graph.parse_workflow import parse_document
 from graph.ports import OpenedForm
 from hitl.form_token import TokenKey
-from hitl.submission import validate_submission
 from store.files import FileShelf
-from store.form_record import Submitter
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -61,6 +61,7 @@ class LocalHitl:
 
     def __init__(self, store: MemoryStore, clock: SetClock) -> None:
         self.forms = MemoryForms(store)
+        self._answers = Answers(self.forms, MemoryDecisions(store), MemoryAccounts(store), clock)
         self._clock = clock
         self.runs: LocalRuns | None = None
         self._numbers = itertools.count(1)
@@ -76,16 +77,13 @@ class LocalHitl:
         form = await self.forms.open(form, recipients, tokens)
         return OpenedForm(form.form_id, form.expires_at, form.definition.display_in_ui)
 
-    async def submit(self, order: SubmitOrder) -> None:
-        """Take an answer and have its run go on."""
-        form = await self.forms.get(order.form_id)
-        assert form is not None
-        answer = validate_submission(form.definition, order.action, order.inputs, order.files)
-        by = Submitter(order.account_id, order.end_user_id, order.via)
-        await self.forms.submit(order.form_id, order.recipient_id, order.generation, answer, by, self._clock.now())
-        assert self.runs is not None
-        assert form.run_id is not None
-        self.runs.resume(form.run_id)
+    async def submit(self, order: SubmitOrder) -> bool:
+        """Take an answer and have its run go on if it decides."""
+        taken = await self._answers.take(order)
+        if taken.run is not None:
+            assert self.runs is not None
+            self.runs.resume(taken.run.run_id)
+        return taken.is_decided
 
 
 class LocalRuns:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from store.database import Database, open_database, sqlite_path
 from store.errors import FencedError, SchemaOutdatedError, StoreUnavailableError, UnsupportedDatabaseError
-from store.form_record import Resumable
+from store.form_record import Resumable, Submitter, VoteOutcome
 from store.forms import DUE
 from store.journal import SqlJournal
 from store.migrate import FOLDER, current_revision, migrate
@@ -28,6 +28,7 @@ from store_world import (
     NOW,
     PERSON,
     StoreWorld,
+    acts_on,
     first_write,
     make_id,
     new_form,
@@ -41,6 +42,7 @@ from store_world import (
     token_of,
     write,
 )
+from test_decisions_contract import asking, vote
 
 
 def set_revision(url: str, value: str) -> None:
@@ -204,6 +206,17 @@ async def forgetful(database_url: str) -> Any:
     await world.database.close()
 
 
+async def test_vote_counts_once_when_the_answer_to_its_commit_is_lost(forgetful: StoreWorld) -> None:
+    """A repeated vote is the same vote, whether it decides or not."""
+    run, form, _ = await pause_with_form(forgetful, definition=asking(2))
+    outcomes = [await forgetful.decisions.vote(form.form_id, vote(name), None, 0) for name in ("anna", "bert")]
+    assert outcomes == [VoteOutcome(False, None), VoteOutcome(True, Resumable(run.run_id, "paused", "actor-1"))]
+    assert len(await forgetful.decisions.votes(form.form_id)) == 2
+    assert len(await acts_on(forgetful.forms, form.form_id)) == 3
+    await forgetful.decisions.view(form.form_id, Submitter("account"), NOW)
+    assert len(await acts_on(forgetful.forms, form.form_id)) == 4
+
+
 async def test_write_counts_once_when_the_answer_to_its_commit_is_lost(forgetful: StoreWorld) -> None:
     """Whatever is repeated after an unknown outcome is done once and answered as if nothing had happened."""
     run, form, recipient = await pause_with_form(forgetful)
@@ -216,7 +229,7 @@ async def test_write_counts_once_when_the_answer_to_its_commit_is_lost(forgetful
     assert closed == Resumable(run.run_id, "paused", "actor-1")
     assert await forgetful.forms.reissue(recipient.recipient_id, [token_of(recipient, generation=2)], NOW) == 2
     await forgetful.forms.revoke(recipient.recipient_id, NOW)
-    assert len(await forgetful.forms.audit(form.form_id)) == 3
+    assert len(await acts_on(forgetful.forms, form.form_id)) == 3
     assert len(await forgetful.journal.inbox(run.run_id)) == 2
     taken = [form.form_id, second.form_id]
     resume = write([node_finished(1)], 3, epoch=2, found_epoch=1, actor="actor-2", taken=taken)

@@ -18,6 +18,7 @@ from store_world import (
     NOW,
     PERSON,
     StoreWorld,
+    acts_on,
     finished,
     first_write,
     form_opened,
@@ -92,7 +93,7 @@ async def test_one_of_two_answers_wins(pair: tuple[StoreWorld, StoreWorld]) -> N
         assert isinstance(results[1 - winner], FormAlreadySubmittedError)
         assert await mine.forms.submission(form.form_id) == answers[winner]
         assert [item.action_id for item in await mine.journal.inbox(run.run_id)] == [answers[winner].action_id]
-        assert len(await mine.forms.audit(form.form_id)) == 1
+        assert len(await acts_on(mine.forms, form.form_id)) == 1
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "expired"])

@@ -18,6 +18,7 @@ from store_world import (
     NOW,
     PERSON,
     StoreWorld,
+    acts_on,
     finished,
     make_id,
     new_form,
@@ -103,7 +104,7 @@ async def test_submit_closes_the_form_and_reaches_the_run(world: StoreWorld) -> 
     assert await world.journal.inbox(run.run_id) == [
         InboxItem(form.form_id, "submitted", form.form_id, "approve", answer.values)
     ]
-    (entry,) = await world.forms.audit(form.form_id)
+    (entry,) = await acts_on(world.forms, form.form_id)
     assert (entry.event, entry.at, entry.recipient_id) == ("submitted", NOW + 1, recipient.recipient_id)
     assert (entry.account_id, entry.end_user_id, entry.via) == (None, "end-user", "service_api")
 
@@ -112,7 +113,7 @@ async def test_submit_by_account_needs_no_recipient(world: StoreWorld) -> None:
     """The console answers by form id for an account; the account is recorded."""
     _, form, _ = await pause_with_form(world)
     await world.forms.submit(form.form_id, None, 0, ANSWER, Submitter(account_id="account", via="python"), NOW)
-    (entry,) = await world.forms.audit(form.form_id)
+    (entry,) = await acts_on(world.forms, form.form_id)
     assert (entry.account_id, entry.via, entry.recipient_id) == ("account", "python", None)
 
 
@@ -123,7 +124,7 @@ async def test_second_answer_is_refused(world: StoreWorld) -> None:
     with pytest.raises(FormAlreadySubmittedError):
         await world.forms.submit(form.form_id, None, 0, Submission("reject", "Reject"), PERSON, NOW)
     assert await world.forms.submission(form.form_id) == ANSWER
-    assert len(await world.journal.inbox(run.run_id)) == len(await world.forms.audit(form.form_id)) == 1
+    assert len(await world.journal.inbox(run.run_id)) == len(await acts_on(world.forms, form.form_id)) == 1
 
 
 async def test_answer_comes_too_late_when_the_run_has_ended(world: StoreWorld) -> None:
@@ -185,7 +186,7 @@ async def test_global_deadline_closes_the_siblings_too(world: StoreWorld) -> Non
     assert await world.journal.inbox(run.run_id) == [
         InboxItem(form.form_id, "expired", form.form_id, reason="given up")
     ]
-    assert [entry.detail for entry in await world.forms.audit(sibling.form_id)] == ["given up"]
+    assert [entry.detail for entry in await acts_on(world.forms, sibling.form_id)] == ["given up"]
 
 
 async def test_deadline_of_an_ended_run_only_closes_the_form(world: StoreWorld) -> None:
@@ -252,7 +253,7 @@ async def test_revoked_recipient_is_worth_nothing(world: StoreWorld) -> None:
         await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
     stored = (await world.forms.recipients([form.form_id]))[form.form_id]
     assert stored == [replace(recipient, state="revoked")]
-    assert [(entry.event, entry.account_id) for entry in await world.forms.audit(form.form_id)] == [
+    assert [(entry.event, entry.account_id) for entry in await acts_on(world.forms, form.form_id)] == [
         ("revoked", "admin")
     ]
     with pytest.raises(FormNotFoundError):
@@ -274,7 +275,7 @@ async def test_reissue_replaces_the_tokens(world: StoreWorld) -> None:
     with pytest.raises(FormNotFoundError):
         await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
     await world.forms.submit(form.form_id, recipient.recipient_id, 2, ANSWER, PERSON, NOW + 1)
-    assert [entry.event for entry in await world.forms.audit(form.form_id)] == ["reissued", "submitted"]
+    assert [entry.event for entry in await acts_on(world.forms, form.form_id)] == ["reissued", "submitted"]
 
 
 async def test_recipients_are_found_for_many_forms(world: StoreWorld) -> None:

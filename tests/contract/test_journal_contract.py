@@ -10,6 +10,7 @@ from store_world import (
     NOW,
     PERSON,
     StoreWorld,
+    acts_on,
     finished,
     first_write,
     make_id,
@@ -206,7 +207,9 @@ async def test_request_stop_expires_the_forms_of_a_paused_run(world: StoreWorld)
     assert (await world.journal.request_stop(run.run_id, "enough", NOW + 1)).status == "paused"
     closed = await world.forms.get(form.form_id)
     assert closed is not None and (closed.status, closed.closed_at) == ("expired", NOW + 1)
-    assert [(entry.event, entry.detail) for entry in await world.forms.audit(form.form_id)] == [("expired", "enough")]
+    assert [(entry.event, entry.detail) for entry in await acts_on(world.forms, form.form_id)] == [
+        ("expired", "enough")
+    ]
 
 
 async def test_request_stop_leaves_an_ended_run_alone(world: StoreWorld) -> None:

@@ -1,10 +1,15 @@
 """Opening a form: its deadlines, its recipients, and a token hash for each surface that may act."""
 
 from itertools import count
+from typing import Any
+
+import pytest
 
 from actors.form_opening import may_answer_by_id, needs_members, new_form, new_recipients, token_rows
 from actors.messages import FormOrder
+from graph.human_rules import AppRules, FormRules
 from graph.ports import FormRequest
+from hitl.approval import Terms
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
 from hitl.policy import token_surfaces
 from hitl.recipient import Member, RecipientType
@@ -15,7 +20,9 @@ WEB = {"type": "webapp", "enabled": True}
 MAIL = {"type": "email", "enabled": True, "config": {"recipients": {"whole_workspace": True, "items": []}}}
 
 
-def opening(*methods: dict, source: str = "service-api", account_id: str | None = None, inputs: tuple = ()):
+def opening(
+    *methods: dict, source: str = "service-api", account_id: str | None = None, inputs: tuple = (), rules: Any = None
+):
     """A form with its recipients; ids are counted."""
     ids = count(1)
 
@@ -33,8 +40,10 @@ def opening(*methods: dict, source: str = "service-api", account_id: str | None 
         {},
         list(methods),
         60.0,
+        FormRules.model_validate(rules or {}),
     )
-    order = FormOrder(request, "ws", "app", source, account_id)
+    groups = AppRules(groups={"board": ("b@example.com",), "other": ("o@example.com",)})
+    order = FormOrder(request, "ws", "app", source, account_id, "abc", groups)
     form = new_form(order, 1000.0, 3600.0, new_id)
     return form, new_recipients(order, form.form_id, [Member("acc", "a@example.com")], new_id)
 
@@ -85,3 +94,28 @@ def test_account_may_answer_by_id_what_the_console_shows():
     _, recipients = opening(source="debugger", account_id="acc")
     assert may_answer_by_id(recipients)
     assert not may_answer_by_id([])
+
+
+APPROVAL = {"approval": {"approvers": ["group:board", "a@example.com"], "quorum": 2}, "idempotent": True}
+
+
+@pytest.mark.parametrize("source", ["service-api", "web-app", "debugger", "explore", "python"])
+def test_form_that_needs_approvers_has_no_token_that_proves_nobody(source: str):
+    """However it is delivered, only the console, where accounts log in, is given tokens."""
+    form, recipients = opening(WEB, MAIL, source=source, account_id="acc", rules=APPROVAL)
+    rows = [row for each in recipients for row in token_rows(form, each, KEY)]
+    assert {row.surface for row in rows} == {Surface.CONSOLE}
+    assert may_answer_by_id(recipients)
+    assert form.definition.display_in_ui == (source == "debugger")
+
+
+def test_form_keeps_the_rules_under_which_it_is_decided():
+    """The rules, the groups that they name, and who started the run; without rules nothing."""
+    form, _ = opening(WEB, account_id="acc", rules=APPROVAL)
+    terms = Terms.of(form.definition)
+    assert terms is not None
+    assert (terms.rules.quorum, terms.groups) == (2, {"board": frozenset({"b@example.com"})})
+    assert (terms.initiator_id, terms.initiator_user) == ("acc", "abc")
+    assert form.definition.is_idempotent
+    plain, _ = opening(WEB)
+    assert (plain.definition.approval, plain.definition.is_idempotent) == (None, False)

@@ -1,5 +1,6 @@
 """The secrets file: made once, for its owner only, shown to nobody."""
 
+import json
 import pickle
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,34 @@ def test_secrets_are_refused_when_others_may_read_the_file(tmp_path: Path):
         load_secrets(path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"token_key": 5}', '{"token_key": "zz-hush"}'])
+def test_file_without_a_receipt_key_stays_as_it_is(tmp_path: Path):
+    """A file from before, perhaps a read-only copy on each machine, gives the same receipt key everywhere."""
+    made = load_secrets(tmp_path / "made.json")
+    old, copy = tmp_path / "old.json", tmp_path / "copy.json"
+    content = json.dumps({"token_key": json.loads((tmp_path / "made.json").read_text())["token_key"]})
+    for path in (old, copy):
+        path.write_text(content)
+        path.chmod(0o400)
+    ids = {load_secrets(path).receipt_key.verifier.key_id for path in (old, copy)}
+    assert len(ids) == 1
+    assert made.receipt_key.verifier.key_id not in ids
+    assert load_secrets(tmp_path / "made.json").receipt_key.verifier.key_id == made.receipt_key.verifier.key_id
+    assert old.read_text() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"token_key": 5}',
+        '{"token_key": "zz-hush"}',
+        json.dumps({"token_key": "00" * 32, "receipt_key": "00" * 31}),
+        json.dumps({"token_key": "00" * 32, "receipt_key": "hush"}),
+        json.dumps({"token_key": "00" * 32, "receipt_key": 5}),
+    ],
+)
 def test_secrets_are_refused_without_quoting_a_broken_file(tmp_path: Path, content: str):
     """The error names the file, never what stands in it."""
     path = tmp_path / "secrets.json"
