@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from actors.calls import HITL_ACTOR, ask
 from actors.errors import ActorAwayError
-from actors.messages import FormOrder, SubmitOrder
+from actors.messages import ActOrder, FormOrder, SubmitOrder
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
 from hitl.surface import Surface
@@ -33,12 +33,28 @@ class FormsClient:
             FormAlreadySubmittedError: the form has its answer.
             FormExpiredError: a deadline has passed or the run has ended.
             InvalidSubmissionError: the answer does not fit; the form stays open.
+            FormClaimedError: an account answers, and another one has claimed the form.
             UnavailableError: it could not be stored now.
         """
         try:
             await ask(HITL_ACTOR, "submit", order, patience_s=0.0)
         except ActorAwayError:
             await ask(HITL_ACTOR, "submit", replace(order, is_repeated=True))
+
+    async def act(self, order: ActOrder) -> None:
+        """Claim, release, reassign, delegate or snooze a form; durable on return.
+
+        Raises:
+            FormNotFoundError: there is no such form, or the account is no member of its workspace.
+            FormAlreadySubmittedError: the form has its answer.
+            FormExpiredError: a deadline has passed or the run has ended.
+            FormClaimedError: another account has claimed the form.
+            NotAnApproverError: only named approvers can claim it, and this account is none of them.
+            TransferRefusedError: the form's rules forbid it, or it is not this account's to give away.
+            PersonNotFoundError: no account of the workspace has the address.
+            UnavailableError: it could not be stored now.
+        """
+        await ask(HITL_ACTOR, "act", order)
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run; on return the request is durable.

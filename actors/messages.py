@@ -6,6 +6,7 @@ from typing import Any, Literal
 import uuid_utils
 
 from graph.events import Fact, FormOpened, TextPart
+from graph.human_rules import AppRules
 from graph.ports import FormRequest
 from hitl.answer_file import FileFacts
 from store.run_record import NewRun
@@ -148,12 +149,14 @@ class FormOrder:
     invoke_source: str
     account_id: str | None
     """The account that started the run, None when an end user did."""
+    app_rules: AppRules = field(default_factory=AppRules)
+    """What the workflow file says about people."""
 
     @classmethod
-    def of(cls, request: FormRequest, run: NewRun) -> "FormOrder":
+    def of(cls, request: FormRequest, run: NewRun, app_rules: AppRules) -> "FormOrder":
         """Return the order for ``request`` of a node of ``run``."""
         account_id = run.created_by_id if run.created_by_role == "account" else None
-        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id)
+        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id, app_rules)
 
 
 @dataclass(frozen=True, slots=True)

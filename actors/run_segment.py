@@ -19,6 +19,7 @@ from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
 from graph.errors import UnavailableError
 from graph.events import FormOpened, RunFinished, RunPaused
+from graph.human_rules import AppRules
 from graph.ports import ChatModel, Clock, CodeSandbox, Effects, FormRequest, InboxItem, NotAvailable, OpenedForm
 from graph.run_state import RunState, apply
 from graph.snapshot import load_state
@@ -65,13 +66,14 @@ class Surroundings:
 class FormsOfRun:
     """Implements graph.ports.Forms for one run: adds what the HITL actor must know about it."""
 
-    def __init__(self, opener: FormOpener, run: NewRun) -> None:
+    def __init__(self, opener: FormOpener, run: NewRun, app_rules: AppRules) -> None:
         self._opener = opener
         self._run = run
+        self._app_rules = app_rules
 
     async def open_form(self, request: FormRequest) -> OpenedForm:
         """Open the form of one node execution."""
-        return await self._opener.open_form(FormOrder.of(request, self._run))
+        return await self._opener.open_form(FormOrder.of(request, self._run, self._app_rules))
 
 
 class RunSegment:
@@ -176,9 +178,12 @@ class RunSegment:
 
     def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
+        nodes = (node for scope in state.plan.scopes.values() for node in scope.nodes)
+        owner.form_nodes = frozenset(node.id for node in nodes if node.opens_form)
+        self.may_have_forms = bool(owner.form_nodes)
         recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
-        self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
-        effects = Effects(around.chat, FormsOfRun(around.forms, run), code=around.code)
+        forms = FormsOfRun(around.forms, run, state.plan.workflow.rules)
+        effects = Effects(around.chat, forms, code=around.code)
         if around.outside is not None:
             effects = around.outside.added_to(effects, run)
         if around.tools is not None:

@@ -14,6 +14,7 @@ from actors.run_segment import Surroundings, WallClock
 from actors.runs import Runs
 from actors.secrets import Secrets, load_secrets
 from actors.settings import Settings
+from actors.stores import Stores
 from actors.tool_box import ToolBox
 from effects.address_guard import parse_networks
 from effects.code_sandbox.limits import MIB, SandboxLimits
@@ -27,7 +28,6 @@ from models.model_client import ServeChatModel
 from store.accounts import SqlAccounts
 from store.apps import SqlApps
 from store.blobs import ObjectBlobs, open_blobs
-from store.database import Database, open_database
 from store.files import FileShelf, SqlFiles
 from store.forms import SqlForms
 from store.hint_record import HintCarrier
@@ -62,17 +62,12 @@ def sandbox_of(settings: Settings) -> WasmCodeSandbox:
     return WasmCodeSandbox(limits, settings.sandbox_workers)
 
 
-class Ports:
+class Ports(Stores):
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         configure_logs()
-        self.settings = settings
-
-    @cached_property
-    def database(self) -> Database:
-        """The database."""
-        return open_database(self.settings.database_url_to_open())
+        super().__init__(settings)
 
     @cached_property
     def blobs(self) -> ObjectBlobs:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from graph.graph_faults import TRIGGER_KINDS, graph_faults
 from graph.human_rules import AppRules
@@ -91,10 +91,10 @@ class _FileParser:
 
     def parse(self) -> ParsedFile:
         status = self._status()
-        self._check_rules(self._document.get("greenroom"), "greenroom", AppRules)
+        rules = self._rules(self._document.get("greenroom"))
         app, mode = self._app()
         body = self._mapping(self._document, "workflow", "is missing" if mode else None)
-        workflow = self._workflow(app, mode, body) if mode and body is not None else None
+        workflow = self._workflow(app, mode, body, rules) if mode and body is not None else None
         if any(fault.blocks == "import" for fault in self._faults):
             return ParsedFile(None, "failed", tuple(self._faults))
         return ParsedFile(workflow, status, tuple(self._faults))
@@ -146,7 +146,7 @@ class _FileParser:
             self._add("app.mode", f"{mode!r} is no mode")
         return app, None
 
-    def _workflow(self, app: dict[str, Any], mode: Mode, body: dict[str, Any]) -> Workflow:
+    def _workflow(self, app: dict[str, Any], mode: Mode, body: dict[str, Any], rules: AppRules) -> Workflow:
         environment = parse_environment(
             body.get("environment_variables"), "workflow.environment_variables", self._faults.append
         )
@@ -173,6 +173,7 @@ class _FileParser:
             features={name: value for name, value in features.items() if name in _FEATURES[mode]},
             content_hash=_content_hash(mode, body, nodes, edges),
             document=self._document,
+            rules=rules,
             icon={key: app[key] for key in _ICON_KEYS if key in app},
         )
 
@@ -252,15 +253,17 @@ class _FileParser:
         else:
             self._add(path, f"{node.type!r} is no node kind; a run that reaches {node.id!r} fails", "nothing")
 
-    def _check_rules(self, rules: Any, path: str, shape: type[BaseModel]) -> None:
+    def _rules(self, rules: Any) -> AppRules:
+        """Return what the file says about people; where that has faults, nothing."""
         if rules is not None and not isinstance(rules, dict):
-            self._add(path, "must be a mapping")
-            return
+            self._add("greenroom", "must be a mapping")
+            return AppRules()
         try:
-            shape.model_validate(rules or {})
+            return AppRules.model_validate(rules or {})
         except ValidationError as error:
             for problem in error.errors():
-                self._add(f"{path}{_place(problem['loc'])}", problem["msg"])
+                self._add(f"greenroom{_place(problem['loc'])}", problem["msg"])
+            return AppRules()
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -29,7 +29,8 @@ class FormDefinition:
 
     ``form_content``: markdown with variables filled in and input placeholders left in place. ``inputs`` and
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
-    defaults that come from a variable.
+    defaults that come from a variable. ``may_transfer``: whether it can be handed on. ``needs_login``: whether only
+    people count who have logged in; ``only_asked``: and of these only whom it asks in person.
     """
 
     form_content: str
@@ -39,6 +40,9 @@ class FormDefinition:
     node_id: str = ""
     node_title: str = ""
     display_in_ui: bool = False
+    may_transfer: bool = True
+    needs_login: bool = False
+    only_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from hitl.form_token import Purpose
 from hitl.recipient import Recipient
 from hitl.surface import Surface
 
-AuditEvent = Literal["submitted", "timeout", "expired", "revoked", "reissued"]
+AuditEvent = Literal[
+    "submitted", "timeout", "expired", "revoked", "reissued",
+    "reminded", "escalated", "claimed", "released", "reassigned", "delegated", "snoozed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Submitter:
     via: str = "system"
 
 
+CUT_OFF: Final = "its container ended without it"
+"""Audit detail of a form whose container pass was cut off."""
 SYSTEM: Final = Submitter()
 """Nobody in person: a deadline, a stop, an operator's command."""
 
@@ -83,7 +88,8 @@ def new_entry(
     by: Submitter,
     recipient_id: str | None = None,
     detail: str = "",
+    entry_id: str = "",
 ) -> AuditEntry:
-    """Return an audit entry with an id of its own."""
-    entry_id = str(uuid_utils.uuid7())
+    """Return an audit entry; without ``entry_id`` with an id of its own."""
+    entry_id = entry_id or str(uuid_utils.uuid7())
     return AuditEntry(entry_id, form_id, event, at, recipient_id, by.account_id, by.end_user_id, by.via, detail)

@@ -12,15 +12,19 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from graph.ports import InboxItem
+from hitl.addressing import asked_accounts
+from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
 from hitl.recipient import Recipient, RecipientType
+from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry
+from store.human_time_rows import is_cut, open_human_time, read_claim
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
@@ -69,35 +73,35 @@ def recipient_of(row: AnyRow) -> Recipient:
     return Recipient(row.recipient_id, row.form_id, RecipientType(row.type), row.state, row.generation, payload)
 
 
-def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+def open_form(
+    connection: Connection,
+    form: Form,
+    recipients: Sequence[Recipient],
+    tokens: Sequence[TokenRow],
+    moments: Sequence[Moment] = (),
+) -> Form:
     """Store a form with its recipients and tokens and return it; or return the form that its execution has.
 
-    The form of a run that has ended meanwhile is stored expired.
+    The form of a run that has ended meanwhile, or of an execution that was cut off, is stored expired.
     """
     run = lock_run(connection, form.run_id) if form.run_id is not None else None
     key = {"key_execution_id": form.execution_id}
     existing = connection.execute(_FORM_OF_EXECUTION, key).one_or_none()
     if existing is not None:
         return form_of(existing)
-    if run is not None and run.status in TERMINAL:
+    if (run is not None and run.status in TERMINAL) or is_cut(connection, form.execution_id):
         form = close(form, "expired", form.created_at)
     row = {name: getattr(form, name) for name in _FORM_FIELDS} | {"status": str(form.status)}
     row["definition"] = orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS)
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
+    row["node_title"] = form.definition.node_title
     if not insert_once(connection, forms, row):
         return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())
     for position, each in enumerate(recipients):
-        row = {
-            "recipient_id": each.recipient_id,
-            "form_id": form.form_id,
-            "position": position,
-            "type": str(each.type),
-            "state": each.state,
-            "generation": each.generation,
-            "payload": orjson.dumps(each.payload, option=orjson.OPT_NON_STR_KEYS),
-        }
-        connection.execute(insert(form_recipients), row)
-    _add_tokens(connection, tokens)
+        add_recipient(connection, each, position)
+    add_tokens(connection, tokens)
+    if form.status is FormStatus.WAITING:
+        open_human_time(connection, form, asked_accounts(recipients), moments)
     return form
 
 
@@ -119,9 +123,10 @@ def submit_form(
         FormNotFoundError: no such form, or the recipient is not one of its living ones.
         FormAlreadySubmittedError: another answer came first.
         FormExpiredError: a deadline has passed, or the run has ended.
+        FormClaimedError: an account gives it, and another account has claimed the form.
     """
-    form, run = _lock_form(connection, entry.form_id)
-    if _is_done(connection, entry):
+    form, run = lock_form(connection, entry.form_id)
+    if is_done(connection, entry.entry_id):
         return run
     if entry.recipient_id is not None:
         recipient = connection.execute(_RECIPIENT, {"key_recipient_id": entry.recipient_id}).one_or_none()
@@ -129,6 +134,7 @@ def submit_form(
         if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
             raise FormNotFoundError()
     closed = submit(form, entry.at)
+    check_claim(read_claim(connection, form.form_id), entry.account_id, entry.at)
     if run is not None and run.run_status in TERMINAL:
         raise FormExpiredError(form.form_id)
     _close_form(connection, closed)
@@ -147,7 +153,7 @@ def submit_form(
         "submitted_at": entry.at,
     }
     connection.execute(insert(submissions), row)
-    _add_audit(connection, entry)
+    add_audit(connection, entry)
     return run
 
 
@@ -159,17 +165,17 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         (the form is then expired, whatever ``outcome`` says).
     """
     try:
-        form, run = _lock_form(connection, entry.form_id)
+        form, run = lock_form(connection, entry.form_id)
     except FormNotFoundError:
         return None
-    if _is_done(connection, entry):
+    if is_done(connection, entry.entry_id):
         return run
     if form.status is not FormStatus.WAITING:
         return None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
     _close_form(connection, close(form, outcome, entry.at))
-    _add_audit(connection, replace(entry, event=outcome))
+    add_audit(connection, replace(entry, event=outcome))
     if run is not None:
         item = InboxItem(form.form_id, outcome, form.form_id, reason=entry.detail)
         add_item(connection, run.run_id, item, entry.at)
@@ -184,7 +190,7 @@ def expire_forms(connection: Connection, run_id: str, now: float, detail: str) -
     for form_id in form_ids:
         key = {"key_form_id": form_id, "new_status": str(FormStatus.EXPIRED), "new_closed_at": now}
         connection.execute(_CLOSE_FORM, key)
-        _add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
+        add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
     return form_ids
 
 
@@ -196,6 +202,16 @@ def expire_forms_of_ended_run(connection: Connection, run_id: str, now: float) -
     return expire_forms(connection, run_id, now, "the run has ended")
 
 
+def expire_form(connection: Connection, form_id: str, now: float, detail: str) -> bool:
+    """Expire one form without ending its run; return whether it waited until now."""
+    form, _ = lock_form(connection, form_id)
+    if form.status is not FormStatus.WAITING:
+        return False
+    _close_form(connection, close(form, "expired", now))
+    add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
+    return True
+
+
 def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntry) -> None:
     """Make the tokens of a recipient worthless on every surface.
 
@@ -204,8 +220,8 @@ def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntr
     """
     recipient = _lock_recipient(connection, recipient_id)
     if recipient.state != "revoked":
-        _update_recipient(connection, replace(recipient, state="revoked"))
-        _add_audit(connection, replace(entry, form_id=recipient.form_id))
+        update_recipient(connection, replace(recipient, state="revoked"))
+        add_audit(connection, replace(entry, form_id=recipient.form_id))
 
 
 def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[TokenRow], entry: AuditEntry) -> int:
@@ -216,19 +232,23 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
         GenerationConflictError: the tokens are not those of the next generation.
     """
     recipient = _lock_recipient(connection, recipient_id)
-    if _is_done(connection, entry):
+    if is_done(connection, entry.entry_id):
         return recipient.generation
     generation = recipient.generation + 1
     if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
         raise GenerationConflictError(recipient_id, generation)
-    _update_recipient(connection, replace(recipient, generation=generation))
-    _add_tokens(connection, tokens)
-    _add_audit(connection, replace(entry, form_id=recipient.form_id))
+    update_recipient(connection, replace(recipient, generation=generation))
+    add_tokens(connection, tokens)
+    add_audit(connection, replace(entry, form_id=recipient.form_id))
     return generation
 
 
-def _lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | None]:
-    """Lock a form behind its run and return both; without a row, the run's first commit is still to come."""
+def lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | None]:
+    """Lock a form behind its run and return both; without a row, the run's first commit is still to come.
+
+    Raises:
+        FormNotFoundError: there is no such form.
+    """
     key = {"key_form_id": form_id}
     found = connection.execute(_RUN_OF_FORM, key).one_or_none()
     if found is None:
@@ -250,7 +270,22 @@ def _lock_recipient(connection: Connection, recipient_id: str) -> Recipient:
     return recipient_of(connection.execute(_RECIPIENT, key).one())
 
 
-def _update_recipient(connection: Connection, recipient: Recipient) -> None:
+def add_recipient(connection: Connection, recipient: Recipient, position: int) -> None:
+    """Store a recipient of a form; ``position``: its place among the others."""
+    row = {
+        "recipient_id": recipient.recipient_id,
+        "form_id": recipient.form_id,
+        "position": position,
+        "type": str(recipient.type),
+        "state": recipient.state,
+        "generation": recipient.generation,
+        "payload": orjson.dumps(recipient.payload, option=orjson.OPT_NON_STR_KEYS),
+    }
+    connection.execute(insert(form_recipients), row)
+
+
+def update_recipient(connection: Connection, recipient: Recipient) -> None:
+    """Store state and generation of a recipient."""
     values = {"new_state": recipient.state, "new_generation": recipient.generation}
     connection.execute(_UPDATE_RECIPIENT, {**values, "key_recipient_id": recipient.recipient_id})
 
@@ -260,7 +295,8 @@ def _close_form(connection: Connection, closed: Form) -> None:
     connection.execute(_CLOSE_FORM, key)
 
 
-def _add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
+def add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
+    """Store the hashes of form tokens."""
     for token in tokens:
         row = {
             "token_hash": token.token_hash,
@@ -272,10 +308,11 @@ def _add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
         connection.execute(insert(form_tokens), row)
 
 
-def _add_audit(connection: Connection, entry: AuditEntry) -> None:
+def add_audit(connection: Connection, entry: AuditEntry) -> None:
+    """Store an audit entry."""
     connection.execute(insert(audit), {name: getattr(entry, name) for name in _AUDIT_FIELDS})
 
 
-def _is_done(connection: Connection, entry: AuditEntry) -> bool:
-    """Whether the operation that ``entry`` names was committed before, its answer having been lost."""
-    return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry.entry_id}).first() is not None
+def is_done(connection: Connection, entry_id: str) -> bool:
+    """Whether the operation that the audit entry names was committed before, its answer having been lost."""
+    return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry_id}).first() is not None

@@ -3,21 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from hitl.claim import Claim
 from hitl.form import Form, FormStatus
 
 InboxFilter = Literal["mine", "unclaimed", "all"]
 """``mine``: forms that ask the account itself, and for owners and admins every form of the workspace. ``unclaimed``:
 waiting forms of the workspace that nobody has claimed. ``all``: every form of the workspace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An account's word that it will answer a form. ``expires_at``: Unix seconds; from then on it counts no more."""
-
-    form_id: str
-    account_id: str
-    at: float
-    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from graph.ports import InboxItem
+from hitl.addressing import asked_accounts
+from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
 from hitl.recipient import Recipient
+from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
-from store.memory_store import MemoryStore
+from store.memory_store import MemorySchedule, MemoryStore
 from store.run_record import TERMINAL
 
 
@@ -22,17 +25,28 @@ class MemoryForms:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def open(self, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+    async def open(
+        self,
+        form: Form,
+        recipients: Sequence[Recipient],
+        tokens: Sequence[TokenRow],
+        moments: Sequence[Moment] = (),
+    ) -> Form:
         """Store a waiting form; see FormStore."""
         for existing in self._store.forms.values():
             if existing.execution_id == form.execution_id:
                 return existing
         run = self._run(form.run_id)
-        if run is not None and run.run_status in TERMINAL:
+        is_cut = self._store.cut.pop(form.execution_id, None) is not None
+        if is_cut or (run is not None and run.run_status in TERMINAL):
             form = close(form, "expired", form.created_at)
         self._store.forms[form.form_id] = form
         self._store.recipients |= {each.recipient_id: each for each in recipients}
         self._store.tokens |= {token.token_hash: token for token in tokens}
+        if form.status is FormStatus.WAITING:
+            self._store.asked |= {(form.form_id, account_id) for account_id in asked_accounts(recipients)}
+            if moments:
+                self._store.schedules[form.form_id] = MemorySchedule(tuple(moments), 0, moments[0].at)
         return form
 
     async def get(self, form_id: str) -> Form | None:
@@ -79,6 +93,7 @@ class MemoryForms:
             if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
                 raise FormNotFoundError()
         closed, run = submit(form, now), self._run(form.run_id)
+        check_claim(self._store.claims.get(form_id), submitter.account_id, now)
         if run is not None and run.run_status in TERMINAL:
             raise FormExpiredError(form_id)
         self._store.forms[form_id] = closed
