@@ -11,6 +11,7 @@ the script does not name them). A behaviour is a mapping; its keys combine, in t
   pause: true                   nobody answers the form: the simulation ends paused
   timeout: true                 the form's deadline passes
   action: id, inputs: {…}       a person answers the form so
+  after: 26h                    so long after the form opened; the deadline passes if it comes first
 
 An empty behaviour does what ``auto`` does, also where the default is fail.
 """
@@ -22,13 +23,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from graph.errors import RefusedError
+from graph.human_rules import Duration
 from graph.nodes.human_input_data import HumanInputData
 from graph.nodes.if_else import IfElseData
 from graph.nodes.question_classifier import QuestionClassifierData
 from graph.plan import CONTAINER_KINDS, CONTAINER_START_KINDS, Plan, PlanNode
 from graph.read_document import UnreadableError, read_document
 
-_OF_FORMS = frozenset({"action", "inputs", "timeout", "pause"})
+_OF_FORMS = frozenset({"action", "inputs", "after", "timeout", "pause"})
 _OF_OTHERS = frozenset({"outputs", "chunks"})
 
 
@@ -58,6 +60,7 @@ class Behaviour(BaseModel):
     calls: list["Behaviour"] | None = Field(default=None, min_length=1)
     action: str | None = None
     inputs: dict[str, Any] | None = None
+    after: Duration | None = None
     timeout: bool = False
     pause: bool = False
 

@@ -1,5 +1,6 @@
 """Reminders, escalation, claims and handing over, on every kind of store."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -370,3 +371,24 @@ async def test_form_that_opens_after_its_execution_was_cut_off_waits_for_nobody(
     assert (await world.human_time.due(NOW + 99), await world.forms.waiting_count()) == ([], 0)
     await world.journal.append(write([finished("stopped")], 2))
     assert await world.human_time.expire_cut(NOW + 3) == []
+
+
+async def test_one_of_two_claims_at_once_counts(world: StoreWorld) -> None:
+    """Accounts that claim a form at the same moment do not both believe that it is theirs."""
+    found = await team(world)
+    claims = [world.human_time.claim(found.act(each), 60.0) for each in (found.ann, found.bob) * 4]
+    results = await asyncio.gather(*claims, return_exceptions=True)
+    winners = {result.account_id for result in results if isinstance(result, Claim)}
+    assert len(winners) == 1
+    assert sum(isinstance(result, FormClaimedError) for result in results) == 4
+    assert await found.events() == ["claimed"]
+
+
+async def test_moment_is_fired_once_by_timers_that_meet(world: StoreWorld) -> None:
+    """A timer that was replaced and its successor may both see that a moment has passed: one of them acts."""
+    found = await team(world, REMINDER, ESCALATION)
+    firings = [firing(found, (REMINDER, ESCALATION), 0, NOW + 30, found.ask(found.bob)) for _ in range(6)]
+    results = await asyncio.gather(*(world.human_time.fire(each) for each in firings))
+    assert sum(results) == 1
+    assert sorted(kind for _, kind, _ in await mails(world)) == ["escalated", "reminder"]
+    assert await found.living() == [found.ann, found.bob]
