@@ -58,5 +58,8 @@ Forgetful
 Inventive
 _.namespace
 
+# Called by Hypothesis.
+_.teardown
+
 # Called by name through actors.calls.
 _.recall

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from graph.ports import InboxItem
-from hitl.addressing import asked_accounts
+from hitl.addressing import account_of, asked_accounts
 from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
@@ -24,7 +24,7 @@ from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry
-from store.human_time_rows import is_cut, open_human_time, read_claim
+from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
@@ -43,6 +43,11 @@ _CLOSE_FORM = (
     update(forms)
     .where(forms.c.form_id == bindparam("key_form_id"), is_waiting)
     .values(status=bindparam("new_status"), closed_at=bindparam("new_closed_at"))
+)
+RECIPIENTS = (
+    select(form_recipients)
+    .where(form_recipients.c.form_id == bindparam("key_form_id"))
+    .order_by(form_recipients.c.position)
 )
 _RECIPIENT = select(form_recipients).where(form_recipients.c.recipient_id == bindparam("key_recipient_id"))
 _UPDATE_RECIPIENT = (
@@ -134,7 +139,8 @@ def submit_form(
         if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
             raise FormNotFoundError()
     closed = submit(form, entry.at)
-    check_claim(read_claim(connection, form.form_id), entry.account_id, entry.at)
+    if entry.account_id is not None:
+        check_claim(read_claim(connection, form.form_id), entry.account_id, entry.at)
     if run is not None and run.run_status in TERMINAL:
         raise FormExpiredError(form.form_id)
     _close_form(connection, closed)
@@ -213,7 +219,7 @@ def expire_form(connection: Connection, form_id: str, now: float, detail: str) -
 
 
 def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntry) -> None:
-    """Make the tokens of a recipient worthless on every surface.
+    """Make the tokens of a recipient worthless on every surface; the account that it asked is asked no more.
 
     Raises:
         FormNotFoundError: there is no such recipient.
@@ -221,6 +227,10 @@ def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntr
     recipient = _lock_recipient(connection, recipient_id)
     if recipient.state != "revoked":
         update_recipient(connection, replace(recipient, state="revoked"))
+        rows = connection.execute(RECIPIENTS, {"key_form_id": recipient.form_id})
+        account_id = account_of(recipient)
+        if account_id is not None and account_id not in asked_accounts(recipient_of(row) for row in rows):
+            drop_asked(connection, recipient.form_id, account_id)
         add_audit(connection, replace(entry, form_id=recipient.form_id))
 
 

@@ -26,6 +26,9 @@ DUE_MOMENTS: AnySelect = (
 _SCHEDULE = select(schedules.c.moments, schedules.c.passed_count).where(schedules.c.form_id == bindparam("key_form_id"))
 _CLEAR = update(schedules).where(schedules.c.form_id == bindparam("key_form_id")).values(next_at=None)
 _CLAIM = select(claims).where(claims.c.form_id == bindparam("key_form_id"))
+_UNASK = delete(asked_accounts).where(
+    asked_accounts.c.form_id == bindparam("key_form_id"), asked_accounts.c.account_id == bindparam("key_account_id")
+)
 _IS_CUT = select(exists().where(cut_executions.c.execution_id == bindparam("key_execution_id")))
 _FORGET_CUT = delete(cut_executions).where(cut_executions.c.execution_id == bindparam("key_execution_id"))
 
@@ -48,6 +51,11 @@ def add_asked(connection: Connection, form: Form, account_id: str) -> None:
     """Add an account to those that a form asks in person; may be repeated."""
     row = {"form_id": form.form_id, "account_id": account_id, "created_at": form.created_at}
     insert_once(connection, asked_accounts, row)
+
+
+def drop_asked(connection: Connection, form_id: str, account_id: str) -> None:
+    """Take an account from those that a form asks in person; may be repeated."""
+    connection.execute(_UNASK, {"key_form_id": form_id, "key_account_id": account_id})
 
 
 def due_moments(connection: Connection, until: float, limit: int) -> list[tuple[str, float]]:

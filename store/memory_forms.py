@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from graph.ports import InboxItem
-from hitl.addressing import asked_accounts
+from hitl.addressing import account_of, asked_accounts
 from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
@@ -146,6 +146,10 @@ class MemoryForms:
         recipient = self._recipient(recipient_id)
         if recipient.is_active:
             self._store.recipients[recipient_id] = replace(recipient, state="revoked")
+            others = [each for each in self._store.recipients.values() if each.form_id == recipient.form_id]
+            account_id = account_of(recipient)
+            if account_id is not None and account_id not in asked_accounts(others):
+                self._store.asked.discard((recipient.form_id, account_id))
             self._store.audit.append(new_entry(recipient.form_id, "revoked", now, by, recipient_id))
 
     async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:

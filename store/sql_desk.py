@@ -10,6 +10,7 @@ from hitl.form import Form
 from hitl.recipient import Recipient
 from store.form_record import CUT_OFF, AuditEntry, AuditEvent
 from store.form_rows import (
+    RECIPIENTS,
     add_audit,
     add_recipient,
     add_tokens,
@@ -20,11 +21,11 @@ from store.form_rows import (
     update_recipient,
 )
 from store.human_time_record import Ask, Schedule
-from store.human_time_rows import add_asked, read_claim, read_schedule
+from store.human_time_rows import add_asked, drop_asked, read_claim, read_schedule
 from store.human_time_tables import asked_accounts, claims, cut_executions, schedules, snoozes
 from store.outbox_rows import add_mail
 from store.run_record import TERMINAL
-from store.tables import audit, form_recipients, forms, is_waiting, members, runs
+from store.tables import audit, forms, is_waiting, members, runs
 
 _ROLE = select(members.c.role).where(
     members.c.workspace_id == bindparam("key_workspace_id"), members.c.account_id == bindparam("key_account_id")
@@ -34,9 +35,6 @@ _IS_ASKED = select(
         asked_accounts.c.form_id == bindparam("key_form_id"), asked_accounts.c.account_id == bindparam("key_account_id")
     )
 )
-_UNASK = delete(asked_accounts).where(
-    asked_accounts.c.form_id == bindparam("key_form_id"), asked_accounts.c.account_id == bindparam("key_account_id")
-)
 _HAS_ENTRY = select(
     exists().where(
         audit.c.form_id == bindparam("key_form_id"),
@@ -44,11 +42,6 @@ _HAS_ENTRY = select(
         audit.c.account_id == bindparam("key_account_id"),
         audit.c.detail == bindparam("key_detail"),
     )
-)
-_RECIPIENTS = (
-    select(form_recipients)
-    .where(form_recipients.c.form_id == bindparam("key_form_id"))
-    .order_by(form_recipients.c.position)
 )
 _DROP_CLAIM = delete(claims).where(claims.c.form_id == bindparam("key_form_id"))
 _SNOOZES = select(snoozes.c.account_id, snoozes.c.until).where(snoozes.c.form_id == bindparam("key_form_id"))
@@ -102,7 +95,7 @@ class SqlDesk:
 
     def recipients(self) -> list[Recipient]:
         """Return the recipients; see FormDesk."""
-        return [recipient_of(row) for row in self._connection.execute(_RECIPIENTS, self._key)]
+        return [recipient_of(row) for row in self._connection.execute(RECIPIENTS, self._key)]
 
     def claim(self) -> Claim | None:
         """Return the last claim; see FormDesk."""
@@ -144,7 +137,7 @@ class SqlDesk:
         """Revoke the recipients of an account; see FormDesk."""
         for each in recipients:
             update_recipient(self._connection, replace(each, state="revoked"))
-        self._connection.execute(_UNASK, self._key | {"key_account_id": account_id})
+        drop_asked(self._connection, self.form.form_id, account_id)
 
     def add_mail(self, recipient_id: str, kind: str, at: float) -> None:
         """Have a mail sent to a recipient; see FormDesk."""

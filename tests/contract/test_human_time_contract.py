@@ -21,6 +21,7 @@ from hitl.recipient import Member, Recipient, RecipientType
 from hitl.schedule import Moment, passed
 from store.form_record import Submitter
 from store.human_time_record import Act, Ask, Firing, HandOver
+from store.inbox_record import InboxQuery
 from store_world import (
     ANSWER,
     NOW,
@@ -257,17 +258,29 @@ async def test_same_reassignment_again_changes_nothing(world: StoreWorld) -> Non
 
 async def test_delegate_is_asked_as_well(world: StoreWorld) -> None:
     """Whoever delegates may still answer, but is not reminded any more; handing back brings the form back."""
-    found = await team(world, REMINDER)
+    later = Moment(NOW + 40, "reminder")
+    found = await team(world, REMINDER, later)
     order = found.hand_over(found.ann, found.ann, found.bob, "delegate")
     await world.human_time.hand_over(order)
     await world.human_time.hand_over(found.hand_over(found.ann, found.ann, found.bob, "delegate"))
     assert await found.living() == [found.ann, found.bob]
-    assert await world.human_time.fire(firing(found, (REMINDER,), 0, NOW + 11))
-    reminded = [recipient_id for recipient_id, kind, _ in await mails(world) if kind == "reminder"]
-    assert reminded == [order.ask.recipient.recipient_id]
+    assert await world.human_time.fire(firing(found, (REMINDER, later), 0, NOW + 11))
     await world.human_time.hand_over(found.hand_over(found.bob, found.bob, found.ann))
     assert await found.living() == [found.ann]
-    assert sorted(await found.events()) == ["delegated", "reassigned", "reminded"]
+    assert await world.human_time.fire(firing(found, (REMINDER, later), 1, NOW + 41))
+    reminded = [recipient_id for recipient_id, kind, _ in await mails(world) if kind == "reminder"]
+    assert reminded == [order.ask.recipient.recipient_id, found.recipient.recipient_id]
+    assert sorted(await found.events()) == ["delegated", "reassigned", "reminded", "reminded"]
+
+
+async def test_account_whose_links_were_revoked_is_asked_no_more(world: StoreWorld) -> None:
+    """A revoked recipient has no place that it could give away, and no form in its inbox."""
+    found = await team(world)
+    await world.forms.revoke(found.recipient.recipient_id, NOW + 1)
+    with pytest.raises(TransferRefusedError):
+        await world.human_time.hand_over(found.hand_over(found.ann, found.ann, found.bob))
+    page = await world.human_time.inbox(InboxQuery(found.form.workspace_id, found.ann, NOW + 2))
+    assert page.rows == ()
 
 
 async def test_place_is_given_away_by_its_holder_or_an_owner(world: StoreWorld) -> None:
