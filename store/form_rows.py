@@ -131,7 +131,7 @@ def submit_form(
         FormClaimedError: an account gives it, and another account has claimed the form.
     """
     form, run = lock_form(connection, entry.form_id)
-    if is_done(connection, entry.entry_id):
+    if is_done(connection, entry):
         return run
     if entry.recipient_id is not None:
         recipient = connection.execute(_RECIPIENT, {"key_recipient_id": entry.recipient_id}).one_or_none()
@@ -174,7 +174,7 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         form, run = lock_form(connection, entry.form_id)
     except FormNotFoundError:
         return None
-    if is_done(connection, entry.entry_id):
+    if is_done(connection, entry):
         return run
     if form.status is not FormStatus.WAITING:
         return None
@@ -242,7 +242,7 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
         GenerationConflictError: the tokens are not those of the next generation.
     """
     recipient = _lock_recipient(connection, recipient_id)
-    if is_done(connection, entry.entry_id):
+    if is_done(connection, entry):
         return recipient.generation
     generation = recipient.generation + 1
     if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
@@ -323,6 +323,6 @@ def add_audit(connection: Connection, entry: AuditEntry) -> None:
     connection.execute(insert(audit), {name: getattr(entry, name) for name in _AUDIT_FIELDS})
 
 
-def is_done(connection: Connection, entry_id: str) -> bool:
-    """Whether the operation that the audit entry names was committed before, its answer having been lost."""
-    return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry_id}).first() is not None
+def is_done(connection: Connection, entry: AuditEntry) -> bool:
+    """Whether the operation that ``entry`` names was committed before, its answer having been lost."""
+    return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry.entry_id}).first() is not None

@@ -15,7 +15,6 @@ from store.form_rows import (
     add_recipient,
     add_tokens,
     expire_form,
-    is_done,
     lock_form,
     recipient_of,
     update_recipient,
@@ -35,6 +34,7 @@ _IS_ASKED = select(
         asked_accounts.c.form_id == bindparam("key_form_id"), asked_accounts.c.account_id == bindparam("key_account_id")
     )
 )
+_IS_DONE = select(exists().where(audit.c.entry_id == bindparam("key_entry_id")))
 _HAS_ENTRY = select(
     exists().where(
         audit.c.form_id == bindparam("key_form_id"),
@@ -77,7 +77,7 @@ class SqlDesk:
 
     def is_done(self, entry_id: str) -> bool:
         """Whether an audit entry has this id; see FormDesk."""
-        return is_done(self._connection, entry_id)
+        return bool(self._connection.execute(_IS_DONE, {"key_entry_id": entry_id}).scalar())
 
     def has_entry(self, event: AuditEvent, account_id: str, detail: str) -> bool:
         """Whether this account did just this before; see FormDesk."""
