@@ -3,16 +3,16 @@
     run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
-    hitl_actor      the only writer of forms          form_opening, answers, deadlines, run_waker,
-                                                      key_check: how
+    hitl_actor      the only writer of forms          form_opening, answers, deadlines, human_time,
+                                                      run_waker, key_check: how
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how
-    client          Greenroom from Python             loop_thread: how
+    client          Greenroom from Python             inbox_client: its inboxes; loop_thread: how
     start_actors    brings the named actors up        code_version: which code they run
     calls           names of actors, calls to them    messages, errors: what crosses between processes
     background      tasks that outlive a call
     receipts        states who decided what
-    settings, secrets, wiring, logs                   what each process is made of
+    settings, secrets, stores, wiring, logs           what each process is made of
 
 Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that
 they cannot starve short calls, and hand their wait to the loop of the default group, which owns all state.

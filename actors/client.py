@@ -26,6 +26,7 @@ import uuid_utils
 from actors.calls import NAMESPACE, SUPERVISOR, find
 from actors.form_opening import may_answer_by_id
 from actors.forms import FormsClient
+from actors.inbox_client import InboxClient
 from actors.loop_thread import LoopThread
 from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch, order_run
 from actors.runs import Runs
@@ -78,6 +79,8 @@ class Greenroom:
         self._loop = loop
         self._ports = ports
         self._runs = runs
+        self.inbox = InboxClient(loop, ports, self._whose)
+        """The forms that the account is asked to answer, and what it can do with them."""
 
     @classmethod
     def connect(cls, address: str | None = None, settings: Settings | None = None) -> Self:
@@ -216,6 +219,10 @@ class Greenroom:
             settings.account_email, settings.account_name, workspace_id, role="owner"
         )
         return account.account_id
+
+    async def _whose(self) -> tuple[str, str]:
+        workspace = await self._ports.accounts.ensure_workspace(self._settings.workspace_name)
+        return workspace.workspace_id, await self._account_id(workspace.workspace_id)
 
     async def _read(self, form_id: str) -> Form:
         form = await self._form(form_id)

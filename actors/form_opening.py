@@ -1,17 +1,20 @@
 """Makes the form of a node execution: who may answer it, and the hashes of their form tokens. Pure."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from actors.messages import FormOrder
+from graph.ports import FormRequest
+from hitl.addressing import people_specs, person_spec
 from hitl.approval import approval_of
-from hitl.deadline import global_deadline, node_deadline
+from hitl.deadline import global_deadline, next_deadline, node_deadline
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
 from hitl.policy import has_login, may_act, token_surfaces
 from hitl.recipient import DEBUGGER, ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
+from hitl.schedule import Moment, schedule
 from hitl.surface import Surface
 from store.forms import TokenRow
+from store.human_time_record import Ask
 
 _FILE_TYPES = frozenset({"file", "file-list"})
 
@@ -25,9 +28,9 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         global_timeout_s: after so long the run is given up; 0 or less: never.
         new_id: makes ids.
     """
-    request, approval = order.request, order.request.rules.approval
+    request, rules = order.request, order.request.rules
     # What needs approvers cannot be answered where the run was started, except by its author in the editor.
-    is_shown = approval is None or order.invoke_source == DEBUGGER
+    is_shown = rules.approval is None or order.invoke_source == DEBUGGER
     definition = FormDefinition(
         request.form_content,
         request.inputs,
@@ -36,8 +39,11 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         request.node_id,
         request.node_title,
         is_shown and display_in_ui(request.delivery_methods, order.invoke_source),
-        is_idempotent=request.rules.idempotent,
-        approval=approval_of(approval, order.app_rules, order.account_id, order.user),
+        is_idempotent=rules.idempotent,
+        approval=approval_of(rules.approval, order.app_rules, order.account_id, order.user),
+        may_transfer=rules.transfer,
+        needs_login=rules.approval is not None,
+        only_asked=rules.approval is not None and bool(rules.approval.approvers),
     )
     return Form(
         form_id=new_id(),
@@ -56,23 +62,38 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
     )
 
 
-def needs_members(delivery_methods: Sequence[Any]) -> bool:
+def needs_members(request: FormRequest) -> bool:
     """Whether the workspace's members must be known to tell who may answer."""
-    return any(isinstance(method, dict) and method.get("type") == "email" for method in delivery_methods)
+    by_mail = any(isinstance(each, dict) and each.get("type") == "email" for each in request.delivery_methods)
+    return by_mail or bool(request.rules.stand_ins) or bool(request.rules.approval and request.rules.approval.approvers)
 
 
 def new_recipients(
     order: FormOrder, form_id: str, members: Sequence[Member], new_id: Callable[[], str]
 ) -> list[Recipient]:
-    """Return the recipients of a new form, in the order of spec/hitl.md 1.11.
+    """Return the recipients of a new form, in the order of spec/hitl.md 1.11, then approvers and stand-ins.
 
     With approval rules only those who log in: there must be no token that proves nobody (spec/beyond.md 1, row 5).
     """
     actor = ActingAccount(order.account_id) if order.account_id else None
     specs = recipients_for(order.request.delivery_methods, order.invoke_source, actor, members)
+    specs += people_specs(specs, order.request.rules, order.app_rules.groups, members)
     if order.request.rules.approval is not None:
         specs = [spec for spec in specs if has_login(spec.type)]
     return [Recipient(new_id(), form_id, spec.type, payload=spec.payload) for spec in specs]
+
+
+def new_moments(order: FormOrder, form: Form) -> tuple[Moment, ...]:
+    """Return the reminders and the escalation of a new form."""
+    deadline = next_deadline(form.expires_at, form.global_expires_at)
+    return schedule(form.created_at, deadline, order.request.rules, order.app_rules.groups)
+
+
+def ask_of(form: Form, member: Member, key: TokenKey, new_id: Callable[[], str]) -> Ask:
+    """Return what asks one more account of the workspace to answer ``form``."""
+    spec = person_spec(member, form.definition.needs_login)
+    recipient = Recipient(new_id(), form.form_id, spec.type, payload=spec.payload)
+    return Ask(member.account_id, recipient, token_rows(form, recipient, key))
 
 
 def token_rows(form: Form, recipient: Recipient, key: TokenKey) -> list[TokenRow]:

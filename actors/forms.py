@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from actors.calls import HITL_ACTOR, ask
 from actors.errors import ActorAwayError
-from actors.messages import FormOrder, SubmitOrder
+from actors.messages import ActOrder, FormOrder, SubmitOrder
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
 from hitl.surface import Surface
@@ -40,6 +40,7 @@ class FormsClient:
             InvalidSubmissionError: the answer does not fit; the form stays open.
             NotAnApproverError, SelfApprovalError, AlreadyVotedError: this vote does not count.
             IdempotencyKeyReusedError: the key came with another answer before.
+            FormClaimedError: an account answers, and another one has claimed the form.
             UnavailableError: it could not be stored now.
         """
         try:
@@ -54,6 +55,21 @@ class FormsClient:
             FormNotFoundError: there is no such form.
         """
         await ask(HITL_ACTOR, "viewed", form_id, by)
+
+    async def act(self, order: ActOrder) -> None:
+        """Claim, release, reassign, delegate or snooze a form; durable on return.
+
+        Raises:
+            FormNotFoundError: there is no such form, or the account is no member of its workspace.
+            FormAlreadySubmittedError: the form has its answer.
+            FormExpiredError: a deadline has passed or the run has ended.
+            FormClaimedError: another account has claimed the form.
+            NotAnApproverError: only named approvers can claim it, and this account is none of them.
+            TransferRefusedError: the form's rules forbid it, or it is not this account's to give away.
+            PersonNotFoundError: no account of the workspace has the address.
+            UnavailableError: it could not be stored now.
+        """
+        await ask(HITL_ACTOR, "act", order)
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run; on return the request is durable.

@@ -19,10 +19,11 @@ from actors.background import Background
 from actors.calls import HITL_ACTOR, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
-from actors.form_opening import needs_members, new_form, new_recipients, token_rows
+from actors.form_opening import needs_members, new_form, new_moments, new_recipients, token_rows
+from actors.human_time import HumanTime
 from actors.key_check import check_key
 from actors.leases import LeaseHolder
-from actors.messages import FormOrder, SubmitOrder
+from actors.messages import ActOrder, FormOrder, SubmitOrder
 from actors.run_segment import WallClock
 from actors.run_waker import RunWaker
 from actors.settings import Settings
@@ -37,7 +38,6 @@ from hitl.form_state import decide_deadline
 from hitl.form_token import TokenKey
 from hitl.recipient import Recipient
 from hitl.surface import Surface
-from store.decisions import SqlDecisions
 from store.forms import Resumable, Submitter, TokenRow
 
 _log = structlog.get_logger()
@@ -60,8 +60,18 @@ class HitlActor:
         self._ports = Ports(settings)
         self._leases = LeaseHolder(HITL_ACTOR, settings.lease_ttl_s, settings.queue_limit, continues=True)
         self._waker = RunWaker(self._leases)
-        self._deadlines = Deadlines(self._due, self._expire, self._clock)
+        self._deadlines = Deadlines(self._due, self._fire, self._clock)
         self._key: TokenKey | None = None
+        ports = self._ports
+        self._human_time = HumanTime(
+            ports.human_time,
+            ports.forms,
+            ports.accounts,
+            self._token_key,
+            self._clock,
+            settings.claim_lifetime_s,
+            _new_id,
+        )
         self._background = Background()
         self._background.start(self._insist("deadlines", self._deadlines.run))
         self._background.start(self._insist("reconciler", self._reconcile))
@@ -98,7 +108,26 @@ class HitlActor:
             FormNotFoundError: there is no such form.
             UnavailableError: the store is away.
         """
-        await self._whole(self._decisions.view(form_id, by, self._clock.now()))
+        await self._whole(self._ports.decisions.view(form_id, by, self._clock.now()))
+
+    async def act(self, order: ActOrder) -> None:
+        """Carry out what an account wants with a form: claim, release, reassign, delegate or snooze.
+
+        Durable on return, with its audit entry and mails. Called twice with the same order it is done once; a crash
+        before the commit leaves nothing.
+
+        Raises:
+            FormNotFoundError: no such form, or the account is no member of its workspace.
+            FormAlreadySubmittedError: the form has its answer.
+            FormExpiredError: a deadline has passed, or the run has ended.
+            FormClaimedError: another account has claimed the form.
+            NotAnApproverError: only named approvers can claim it, and this account is none of them.
+            TransferRefusedError: the form's rules forbid it, or it is not this account's to give away.
+            PersonNotFoundError: an address that no account of the workspace has.
+            KeyMismatchError: as ``open_form``.
+            UnavailableError: the store is away.
+        """
+        await self._whole(self._human_time.act(order))
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run: durable on return, taken up by the run or, if it is paused, by an actor that ends it.
@@ -148,12 +177,8 @@ class HitlActor:
         return dispositions(recipients, surface, await self._token_key()).get(form_id, Disposition())
 
     @cached_property
-    def _decisions(self) -> SqlDecisions:
-        return SqlDecisions(self._ports.database)
-
-    @cached_property
     def _answers(self) -> Answers:
-        return Answers(self._ports.forms, self._decisions, self._ports.accounts, self._clock)
+        return Answers(self._ports.forms, self._ports.decisions, self._ports.accounts, self._clock)
 
     async def version(self) -> str:
         """Return the version of the code that runs here."""
@@ -162,12 +187,13 @@ class HitlActor:
     async def _open(self, order: FormOrder) -> OpenedForm:
         key = await self._token_key()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id)
-        is_by_mail = needs_members(order.request.delivery_methods)
-        members = await self._ports.accounts.members(order.workspace_id) if is_by_mail else []
+        members = await self._ports.accounts.members(order.workspace_id) if needs_members(order.request) else []
         recipients = new_recipients(order, form.form_id, members, _new_id)
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
-        stored = await self._ports.forms.open(form, recipients, tokens)
-        self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))
+        moments = new_moments(order, form)
+        stored = await self._ports.forms.open(form, recipients, tokens, moments)
+        due_at = next_deadline(stored.expires_at, stored.global_expires_at)
+        self._deadlines.add(stored.form_id, moments[0].at if moments else due_at)
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
     async def _submit(self, order: SubmitOrder) -> bool:
@@ -214,14 +240,16 @@ class HitlActor:
         return self._key
 
     async def _due(self, until: float) -> list[tuple[str, float]]:
-        return await self._ports.forms.due(until)
+        found = [*await self._ports.forms.due(until), *await self._ports.human_time.due(until)]
+        return sorted(found, key=lambda each: each[1])
 
-    async def _expire(self, form_id: str) -> None:
-        """End a form if one of its deadlines has passed, and wake its run."""
+    async def _fire(self, form_id: str) -> None:
+        """End a form if one of its deadlines has passed, and wake its run; else remind and escalate, if it is time."""
         form = await self._ports.forms.get(form_id)
         now = self._clock.now()
         outcome = decide_deadline(form, now) if form is not None else None
         if form is None or outcome is None:
+            await self._human_time.fire(form_id, form)
             return
         reason = f"Human input global timeout at node {form.node_id}" if outcome == "expired" else ""
         run = await self._ports.forms.close(form_id, outcome, now, reason)
@@ -229,9 +257,13 @@ class HitlActor:
             self._waker.wake(run)
 
     async def _reconcile(self) -> None:
-        """Wake every run with inbox items that nobody has taken up, at start and every five seconds."""
+        """Wake every run with inbox items that nobody has taken up, at start and every five seconds.
+
+        Forms that a failing container cut off are expired at the same time.
+        """
         self._leases.hold()
         while True:
+            await self._ports.human_time.expire_cut(self._clock.now())
             for run_id, status, actor in await self._ports.journal.untaken():
                 self._waker.wake(Resumable(run_id, status, actor))
             await asyncio.sleep(RECONCILE_S)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import uuid_utils
+
 from graph.events import Fact, FormOpened, TextPart
 from graph.human_rules import AppRules
 from graph.ports import FormRequest
@@ -203,3 +205,67 @@ class SubmitOrder:
     form_digest: str | None = None
     api_key_id: str | None = None
     key_hash: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOrder:
+    """``account_id`` says that it will answer the form: no other account can, for a while.
+
+    ``order_id`` of this and the orders below names the order: repeated under the same id, it is carried out once.
+    """
+
+    form_id: str
+    account_id: str
+    via: str
+    order_id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOrder:
+    """``account_id`` gives its claim back; an owner or admin also that of somebody else."""
+
+    form_id: str
+    account_id: str
+    via: str
+    order_id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignOrder:
+    """``account_id`` hands the form to the account with the address ``to``, and is asked no more.
+
+    ``instead_of``: an owner or admin hands on what another account, with this address, is asked.
+    """
+
+    form_id: str
+    account_id: str
+    to: str
+    via: str
+    instead_of: str | None = None
+    order_id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
+
+
+@dataclass(frozen=True, slots=True)
+class DelegateOrder:
+    """``account_id`` has the account with the address ``to`` asked in its place, and may still answer itself."""
+
+    form_id: str
+    account_id: str
+    to: str
+    via: str
+    order_id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
+
+
+@dataclass(frozen=True, slots=True)
+class SnoozeOrder:
+    """``account_id`` puts the form away in its inbox until a time (Unix seconds); one that has passed takes it back."""
+
+    form_id: str
+    account_id: str
+    until: float
+    via: str
+    order_id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
+
+
+ActOrder = ClaimOrder | ReleaseOrder | ReassignOrder | DelegateOrder | SnoozeOrder
+"""What ``HitlActor.act`` carries out."""

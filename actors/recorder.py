@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from actors.tail import SegmentTail
-from graph.events import Fact, TextPart
+from graph.events import Fact, NodeFinished, RunFinished, TextPart
 from graph.ports import InboxItem
 from store.errors import StoreUnavailableError
 from store.journal import Journal
@@ -25,7 +25,8 @@ class Ownership:
     """Who writes a run, and how far it is.
 
     ``found_epoch`` is the epoch of the writer before, the same as ``epoch`` once the first write is through.
-    ``new_run`` is set until then for a run that is not in the store yet.
+    ``new_run`` is set until then for a run that is not in the store yet. ``form_nodes``: ids of the nodes that open
+    forms.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Ownership:
     found_epoch: int = 1
     head: int = 0
     new_run: NewRun | None = None
+    form_nodes: frozenset[str] = frozenset()
 
     def write(self, facts: Sequence[Fact], taken: Sequence[str]) -> JournalWrite:
         """Return the next write of this owner."""
@@ -49,7 +51,15 @@ class Ownership:
             self.new_run,
             self.actor if is_first else "",
             self.lease_id if is_first else "",
+            self._cut(facts),
         )
+
+    def _cut(self, facts: Sequence[Fact]) -> tuple[str, ...]:
+        """Return the executions of form nodes that ``facts`` cut off; the end of a run closes its forms anyway."""
+        if not self.form_nodes or (facts and type(facts[-1]) is RunFinished):
+            return ()
+        ended = (fact for fact in facts if type(fact) is NodeFinished and fact.status == "stopped")
+        return tuple(fact.execution_id for fact in ended if fact.node_id in self.form_nodes)
 
 
 class RunRecorder:

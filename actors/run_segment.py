@@ -178,8 +178,10 @@ class RunSegment:
 
     def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
+        nodes = (node for scope in state.plan.scopes.values() for node in scope.nodes)
+        owner.form_nodes = frozenset(node.id for node in nodes if node.opens_form)
+        self.may_have_forms = bool(owner.form_nodes)
         recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
-        self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
         forms = FormsOfRun(around.forms, run, state.plan.workflow.rules)
         effects = Effects(around.chat, forms, code=around.code)
         if around.outside is not None:

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
 
     human_input_global_timeout_s: float = 604_800.0
     """After so long a waiting form ends its run; 0 or less: never."""
+    claim_lifetime_s: float = Field(3600.0, gt=0)
+    """How long an account that has claimed a form keeps it from other accounts."""
     max_steps: int = Field(500, ge=1)
     max_time_s: float = Field(1200.0, gt=0)
 

@@ -14,6 +14,7 @@ from actors.run_segment import Surroundings, WallClock
 from actors.runs import Runs
 from actors.secrets import Secrets, load_secrets
 from actors.settings import Settings
+from actors.stores import Stores
 from actors.tool_box import ToolBox
 from effects.address_guard import parse_networks
 from effects.code_sandbox.limits import MIB, SandboxLimits
@@ -24,15 +25,8 @@ from effects.tools.catalog import ToolCatalog
 from graph.engine import Limits
 from models.catalog import Catalog
 from models.model_client import ServeChatModel
-from store.accounts import SqlAccounts
-from store.apps import SqlApps
-from store.blobs import ObjectBlobs, open_blobs
-from store.database import Database, open_database
 from store.files import FileShelf, SqlFiles
-from store.forms import SqlForms
 from store.hint_record import HintCarrier
-from store.installation import SqlInstallation
-from store.journal import SqlJournal
 from store.redis_streams import RedisHints
 
 
@@ -62,22 +56,12 @@ def sandbox_of(settings: Settings) -> WasmCodeSandbox:
     return WasmCodeSandbox(limits, settings.sandbox_workers)
 
 
-class Ports:
+class Ports(Stores):
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         configure_logs()
-        self.settings = settings
-
-    @cached_property
-    def database(self) -> Database:
-        """The database."""
-        return open_database(self.settings.database_url_to_open())
-
-    @cached_property
-    def blobs(self) -> ObjectBlobs:
-        """Large values and the content of files."""
-        return open_blobs(self.settings.files_url, self.settings.files_dir)
+        super().__init__(settings)
 
     @cached_property
     def files(self) -> FileShelf:
@@ -88,31 +72,6 @@ class Ports:
     def _outside(self) -> Outside:
         client = GuardedClient(parse_networks(self.settings.http_allowed_networks))
         return Outside(client, DocumentReader(), self.files.table, self.blobs, self.settings.public_url)
-
-    @cached_property
-    def journal(self) -> SqlJournal:
-        """The facts of runs."""
-        return SqlJournal(self.database, self.blobs)
-
-    @cached_property
-    def forms(self) -> SqlForms:
-        """The stored forms: to read from any process, to write from the HITL actor only."""
-        return SqlForms(self.database)
-
-    @cached_property
-    def apps(self) -> SqlApps:
-        """Apps, workflow versions and keys."""
-        return SqlApps(self.database)
-
-    @cached_property
-    def accounts(self) -> SqlAccounts:
-        """Workspaces, accounts and end users."""
-        return SqlAccounts(self.database)
-
-    @cached_property
-    def installation(self) -> SqlInstallation:
-        """What all processes of this installation share."""
-        return SqlInstallation(self.database)
 
     @cached_property
     def plans(self) -> Plans:

@@ -33,6 +33,7 @@ def simulate(
     script: Annotated[Path | None, typer.Option(help="How nodes and people behave (YAML or JSON).")] = None,
     events: Annotated[bool, typer.Option("--events", help="Print each event as a JSON line.")] = False,
     edges: Annotated[bool, typer.Option("--edges", help="Print each edge taken or skipped as a JSON line.")] = False,
+    people: Annotated[bool, typer.Option("--people", help="Print reminders and escalation as JSON lines.")] = False,
 ) -> None:
     """Run a workflow file without a cluster, with scripted nodes and people; the last line is the outcome.
 
@@ -40,7 +41,8 @@ def simulate(
     """
     workflow = read_workflow(file)
     told = _Printer(events, edges)
-    run = SimulatedRun(workflow, Script.read(script), told.fact, told.part)
+    on_moment = _print if people else lambda _moment: None
+    run = SimulatedRun(workflow, Script.read(script), told.fact, told.part, on_moment)
     told.begin(run)
     outcome = asyncio.run(run.run(json_object(inputs, "--inputs"), query, json_object(conversation, "--conversation")))
     for note in run.notes:

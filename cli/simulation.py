@@ -18,18 +18,21 @@ from cli.simulation_votes import decided_by
 from effects.code_sandbox.sandbox import WasmCodeSandbox
 from graph.engine import Engine, Outcome
 from graph.events import Fact, RunPaused, TextPart
-from graph.human_rules import FormRules
 from graph.plan import Plan, PlanNode, compile_plan
 from graph.ports import Effects, FormRequest, InboxItem, OpenedForm
 from graph.run_state import RunState
 from graph.workflow import Workflow
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition
+from hitl.schedule import schedule
 from hitl.submission import Submission, resolved_for_get, validate_submission
 
 
 class SimulatedRun:
-    """One simulated run. ``facts`` grows as it goes; ``on_fact`` and ``on_part`` hear what a reader would."""
+    """One simulated run. ``facts`` grows as it goes; ``on_fact`` and ``on_part`` hear what a reader would.
+
+    ``on_moment`` hears each reminder and escalation.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class SimulatedRun:
         script: Script,
         on_fact: Callable[[int, Fact], None] = lambda _number, _fact: None,
         on_part: Callable[[TextPart], None] = lambda _part: None,
+        on_moment: Callable[[dict[str, Any]], None] = lambda _moment: None,
     ) -> None:
         """Compile ``workflow``.
 
@@ -52,11 +56,12 @@ class SimulatedRun:
         self._state = RunState(self.plan)
         self._on_fact = on_fact
         self._on_part = on_part
+        self._on_moment = on_moment
         self._code = WasmCodeSandbox()
         chat, tools, http, files = MockedChat(self._node_of), MockedTools(), MockedHttp(), MockedFiles()
         self._effects = Effects(chat, forms=self, code=self._code, http=http, files=files, tools=tools)
-        self._asked: dict[str, tuple[Behaviour, FormRules]] = {}
-        """Form id -> what people do with it, and what the file says about them."""
+        self._asked: dict[str, tuple[Behaviour, FormRequest]] = {}
+        """Form id -> what its person does, and what was asked."""
 
     async def run(self, inputs: dict[str, Any], query: str = "", conversation: dict[str, Any] | None = None) -> Outcome:
         """Run to the end, or to a pause that no scripted person ends.
@@ -127,20 +132,22 @@ class SimulatedRun:
         await delay(call)
         fail(call)
         form_id = str(uuid7())
-        self._asked[form_id] = (call, request.rules)
+        self._asked[form_id] = (call, request)
         return OpenedForm(form_id, self.now() + request.timeout_s, True)
 
     def _answer(self, form_id: str) -> InboxItem | None:
         """Return what a person does with an open form, or None if nobody answers it."""
-        (call, rules), form = self._asked[form_id], self._state.forms[form_id].opened
+        (call, request), form = self._asked[form_id], self._state.forms[form_id].opened
         if call.pause:
             return None
-        if call.timeout:
+        is_late = call.timeout or (call.after is not None and call.after >= request.timeout_s)
+        self._wait(request, request.timeout_s if is_late else call.after or 0.0)
+        if is_late:
             return InboxItem(str(uuid7()), "timeout", form_id)
         definition = FormDefinition(**form.definition, node_id=form.node_id)
-        if call.votes is not None and rules.approval is not None:
+        if call.votes is not None and request.rules.approval is not None:
             app, defaults = self.plan.workflow.rules, default_answer(definition)
-            answer = decided_by(call.votes, definition, rules.approval, app, defaults, form.node_id)
+            answer = decided_by(call.votes, definition, request.rules.approval, app, defaults, form.node_id)
             return _item(form_id, answer) if answer else None
         values = default_answer(definition) | (call.inputs or {})
         action = call.action or next((each["id"] for each in definition.actions), None)
@@ -152,6 +159,13 @@ class SimulatedRun:
         except InvalidSubmissionError as error:
             raise InvalidScriptError(f"nodes.{form.node_id}: {error}") from error
         return _item(form_id, answer)
+
+    def _wait(self, request: FormRequest, waited_s: float) -> None:
+        """Tell the reminders and the escalation that come while a form waits so long."""
+        for moment in schedule(0.0, request.timeout_s, request.rules, self.plan.workflow.rules.groups):
+            if moment.at <= waited_s:
+                told = {"event": moment.kind, "node_id": request.node_id, "after_s": moment.at}
+                self._on_moment(told | ({"to": list(moment.to)} if moment.to else {}))
 
 
 def _item(form_id: str, answer: Submission) -> InboxItem:

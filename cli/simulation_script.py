@@ -10,8 +10,9 @@ the script does not name them). A behaviour is a mapping; its keys combine, in t
   outputs: {name: value}        the node succeeds with these
   pause: true                   nobody answers the form: the simulation ends paused
   timeout: true                 the form's deadline passes
-  action: id, inputs: {…}       a person answers the form so; where it needs approvers, they have decided so
+  action: id, inputs: {â¦}       a person answers the form so; where it needs approvers, they have decided so
   votes: [{by, action, inputs}] approvers vote in this order; what does not suffice leaves the form open
+  after: 26h                    so long after the form opened; the deadline passes if it comes first
 
 An empty behaviour does what ``auto`` does, also where the default is fail.
 """
@@ -23,13 +24,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from graph.errors import RefusedError
+from graph.human_rules import Duration
 from graph.nodes.human_input_data import HumanInputData
 from graph.nodes.if_else import IfElseData
 from graph.nodes.question_classifier import QuestionClassifierData
 from graph.plan import CONTAINER_KINDS, CONTAINER_START_KINDS, Plan, PlanNode
 from graph.read_document import UnreadableError, read_document
 
-_OF_FORMS = frozenset({"action", "inputs", "timeout", "pause", "votes"})
+_OF_FORMS = frozenset({"action", "inputs", "after", "timeout", "pause", "votes"})
 _OF_OTHERS = frozenset({"outputs", "chunks"})
 
 
@@ -69,6 +71,7 @@ class Behaviour(BaseModel):
     calls: list["Behaviour"] | None = Field(default=None, min_length=1)
     action: str | None = None
     inputs: dict[str, Any] | None = None
+    after: Duration | None = None
     timeout: bool = False
     pause: bool = False
     votes: list[ScriptedVote] | None = None

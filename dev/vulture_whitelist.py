@@ -14,6 +14,8 @@ _.intercepted_binops
 _.globals
 _.impl
 _.cache_ok
+_.inherit_cache
+_._explain
 _.process_bind_param
 _._value_
 
@@ -55,6 +57,9 @@ CARRIER_PIGEON
 Forgetful
 Inventive
 _.namespace
+
+# Called by Hypothesis.
+_.teardown
 
 # Called by name through actors.calls.
 _.recall

@@ -10,6 +10,10 @@ disposition.py   what a form looks like from one surface: its form token there a
 form.py          Form, FormDefinition, FormStatus
 form_state.py    waiting -> submitted | timeout | expired; the first decision wins
 deadline.py      node deadline and global deadline
+schedule.py      reminders and escalation: the moments of a form
+addressing.py    whom groups and stand-ins mean
+claim.py         an account says that it will answer a form
+hand_over.py     reassign and delegate: who may
 submission.py    an answer checked against its form
 digest.py        the digest of a form; canonical JSON
 approval.py      approvers, quorum, groups: what one more vote means

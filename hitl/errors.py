@@ -40,6 +40,48 @@ class FormExpiredError(RefusedError):
         return f"This form has expired, form_id={self.form_id}"
 
 
+class FormClaimedError(RefusedError):
+    """Another account has claimed the form; the caller waits until it is released or the claim runs out."""
+
+    code = "form_claimed"
+
+    def __init__(self, form_id: str, account_id: str, expires_at: float) -> None:
+        super().__init__(form_id, account_id, expires_at)
+        self.form_id = form_id
+        self.account_id = account_id
+        self.expires_at = expires_at
+
+    def __str__(self) -> str:
+        return f"This form is claimed by another account until {int(self.expires_at)}, form_id={self.form_id}"
+
+
+class TransferRefusedError(RefusedError):
+    """The form is not this account's to hand on; somebody who is asked, an owner or an admin does it."""
+
+    code = "transfer_refused"
+
+    def __init__(self, form_id: str, reason: str) -> None:
+        super().__init__(form_id, reason)
+        self.form_id = form_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"This form cannot be handed on: {self.reason}, form_id={self.form_id}"
+
+
+class PersonNotFoundError(RefusedError):
+    """No account of the workspace has this address; the caller names one that has."""
+
+    code = "person_not_found"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"no account of this workspace has the address {self.address!r}"
+
+
 class InvalidSubmissionError(RefusedError):
     """The answer does not fit the form, which stays open; the submitter corrects the answer."""
 

@@ -31,6 +31,8 @@ class FormDefinition:
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
     defaults that come from a variable. ``is_idempotent``: the same answer again is answered as the first was.
     ``approval``: what ``hitl.approval.Terms`` is read from; None: the first answer decides.
+    defaults that come from a variable. ``may_transfer``: whether it can be handed on. ``needs_login``: whether only
+    people count who have logged in; ``only_asked``: and of these only whom it asks in person.
     """
 
     form_content: str
@@ -42,6 +44,9 @@ class FormDefinition:
     display_in_ui: bool = False
     is_idempotent: bool = False
     approval: dict[str, Any] | None = None
+    may_transfer: bool = True
+    needs_login: bool = False
+    only_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,17 @@ packing.py, blobs.py          large values outside the database, by content
 forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
 decisions.py, decision_tables.py  DecisionStore and SqlDecisions: votes, who decided a form, who has read it
 form_record.py                what goes into the store of forms and comes out of it
+human_time.py                 HumanTimeStore and SqlHumanTime: reminders, escalation, claims, handing over, inboxes
+form_desk.py, sql_desk.py     what people and time do to a waiting form; its rows in SQL
+human_time_rows.py, inbox_rows.py  the other statements of it; human_time_tables.py: its tables
+human_time_record.py, inbox_record.py  what goes into it and comes out of it
+outbox_rows.py                mails that are to be sent
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py, memory_decisions.py
+                              memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py
 errors.py                     what can go wrong with the store
 """

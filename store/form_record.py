@@ -14,7 +14,8 @@ from hitl.submission import Submission
 from hitl.surface import Surface
 
 AuditEvent = Literal[
-    "opened", "issued", "viewed", "voted", "submitted", "timeout", "expired", "revoked", "reissued"
+    "opened", "issued", "viewed", "voted", "submitted", "timeout", "expired", "revoked", "reissued",
+    "reminded", "escalated", "claimed", "released", "reassigned", "delegated", "snoozed",
 ]  # fmt: skip
 """``issued``: a recipient got its tokens; ``viewed``: an account that has logged in read the form."""
 
@@ -54,6 +55,8 @@ class Submitter:
     api_key_id: str | None = None
 
 
+CUT_OFF: Final = "its container ended without it"
+"""Audit detail of a form whose container pass was cut off."""
 SYSTEM: Final = Submitter()
 """Nobody in person: a deadline, a stop, an operator's command."""
 
@@ -115,9 +118,10 @@ def new_entry(
     by: Submitter,
     recipient_id: str | None = None,
     detail: str = "",
+    entry_id: str = "",
 ) -> AuditEntry:
-    """Return an audit entry with an id of its own."""
-    entry_id = str(uuid_utils.uuid7())
+    """Return an audit entry; without ``entry_id`` with an id of its own."""
+    entry_id = entry_id or str(uuid_utils.uuid7())
     return AuditEntry(entry_id, form_id, event, at, recipient_id, by.account_id, by.end_user_id, by.via, detail)
 
 

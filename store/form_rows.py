@@ -12,15 +12,19 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from graph.ports import InboxItem
+from hitl.addressing import account_of, asked_accounts
+from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError, NotAnApproverError
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient, RecipientType
+from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry, opening_entries
+from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
@@ -39,6 +43,11 @@ _CLOSE_FORM = (
     update(forms)
     .where(forms.c.form_id == bindparam("key_form_id"), is_waiting)
     .values(status=bindparam("new_status"), closed_at=bindparam("new_closed_at"))
+)
+RECIPIENTS = (
+    select(form_recipients)
+    .where(form_recipients.c.form_id == bindparam("key_form_id"))
+    .order_by(form_recipients.c.position)
 )
 _RECIPIENT = select(form_recipients).where(form_recipients.c.recipient_id == bindparam("key_recipient_id"))
 _UPDATE_RECIPIENT = (
@@ -69,36 +78,36 @@ def recipient_of(row: AnyRow) -> Recipient:
     return Recipient(row.recipient_id, row.form_id, RecipientType(row.type), row.state, row.generation, payload)
 
 
-def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+def open_form(
+    connection: Connection,
+    form: Form,
+    recipients: Sequence[Recipient],
+    tokens: Sequence[TokenRow],
+    moments: Sequence[Moment] = (),
+) -> Form:
     """Store a form with its recipients and tokens and return it; or return the form that its execution has.
 
-    The form of a run that has ended meanwhile is stored expired.
+    The form of a run that has ended meanwhile, or of an execution that was cut off, is stored expired.
     """
     run = lock_run(connection, form.run_id) if form.run_id is not None else None
     key = {"key_execution_id": form.execution_id}
     existing = connection.execute(_FORM_OF_EXECUTION, key).one_or_none()
     if existing is not None:
         return form_of(existing)
-    if run is not None and run.status in TERMINAL:
+    if (run is not None and run.status in TERMINAL) or is_cut(connection, form.execution_id):
         form = close(form, "expired", form.created_at)
     row = {name: getattr(form, name) for name in _FORM_FIELDS} | {"status": str(form.status)}
     row["definition"] = orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS)
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
+    row["node_title"] = form.definition.node_title
     if not insert_once(connection, forms, row):
         return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())
     for position, each in enumerate(recipients):
-        row = {
-            "recipient_id": each.recipient_id,
-            "form_id": form.form_id,
-            "position": position,
-            "type": str(each.type),
-            "state": each.state,
-            "generation": each.generation,
-            "payload": orjson.dumps(each.payload, option=orjson.OPT_NON_STR_KEYS),
-        }
-        connection.execute(insert(form_recipients), row)
-    _add_tokens(connection, tokens)
+        add_recipient(connection, each, position)
+    add_tokens(connection, tokens)
     add_audit(connection, *opening_entries(form, recipients))
+    if form.status is FormStatus.WAITING:
+        open_human_time(connection, form, asked_accounts(recipients), moments)
     return form
 
 
@@ -125,6 +134,7 @@ def submit_form(
         FormAlreadySubmittedError: another answer came first.
         FormExpiredError: a deadline has passed, or the run has ended.
         NotAnApproverError: the form takes votes only.
+        FormClaimedError: an account gives it, and another account has claimed the form.
     """
     form, run = lock_form(connection, entry.form_id)
     if is_done(connection, entry):
@@ -133,6 +143,8 @@ def submit_form(
         raise NotAnApproverError(form.form_id)
     check_recipient(connection, entry, recipient_generation)
     check_answerable(form, run, entry.at)
+    if entry.account_id is not None:
+        check_claim(read_claim(connection, form.form_id), entry.account_id, entry.at)
     accept(connection, form, run, submission, entry, api_key_id, key_hash)
     return run
 
@@ -238,15 +250,29 @@ def expire_forms_of_ended_run(connection: Connection, run_id: str, now: float) -
     return expire_forms(connection, run_id, now, "the run has ended")
 
 
+def expire_form(connection: Connection, form_id: str, now: float, detail: str) -> bool:
+    """Expire one form without ending its run; return whether it waited until now."""
+    form, _ = lock_form(connection, form_id)
+    if form.status is not FormStatus.WAITING:
+        return False
+    _close_form(connection, close(form, "expired", now))
+    add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
+    return True
+
+
 def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntry) -> None:
-    """Make the tokens of a recipient worthless on every surface.
+    """Make the tokens of a recipient worthless on every surface; the account that it asked is asked no more.
 
     Raises:
         FormNotFoundError: there is no such recipient.
     """
     recipient = _lock_recipient(connection, recipient_id)
     if recipient.state != "revoked":
-        _update_recipient(connection, replace(recipient, state="revoked"))
+        update_recipient(connection, replace(recipient, state="revoked"))
+        rows = connection.execute(RECIPIENTS, {"key_form_id": recipient.form_id})
+        account_id = account_of(recipient)
+        if account_id is not None and account_id not in asked_accounts(recipient_of(row) for row in rows):
+            drop_asked(connection, recipient.form_id, account_id)
         add_audit(connection, replace(entry, form_id=recipient.form_id))
 
 
@@ -263,8 +289,8 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
     generation = recipient.generation + 1
     if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
         raise GenerationConflictError(recipient_id, generation)
-    _update_recipient(connection, replace(recipient, generation=generation))
-    _add_tokens(connection, tokens)
+    update_recipient(connection, replace(recipient, generation=generation))
+    add_tokens(connection, tokens)
     add_audit(connection, replace(entry, form_id=recipient.form_id))
     return generation
 
@@ -296,7 +322,22 @@ def _lock_recipient(connection: Connection, recipient_id: str) -> Recipient:
     return recipient_of(connection.execute(_RECIPIENT, key).one())
 
 
-def _update_recipient(connection: Connection, recipient: Recipient) -> None:
+def add_recipient(connection: Connection, recipient: Recipient, position: int) -> None:
+    """Store a recipient of a form; ``position``: its place among the others."""
+    row = {
+        "recipient_id": recipient.recipient_id,
+        "form_id": recipient.form_id,
+        "position": position,
+        "type": str(recipient.type),
+        "state": recipient.state,
+        "generation": recipient.generation,
+        "payload": orjson.dumps(recipient.payload, option=orjson.OPT_NON_STR_KEYS),
+    }
+    connection.execute(insert(form_recipients), row)
+
+
+def update_recipient(connection: Connection, recipient: Recipient) -> None:
+    """Store state and generation of a recipient."""
     values = {"new_state": recipient.state, "new_generation": recipient.generation}
     connection.execute(_UPDATE_RECIPIENT, {**values, "key_recipient_id": recipient.recipient_id})
 
@@ -306,7 +347,8 @@ def _close_form(connection: Connection, closed: Form) -> None:
     connection.execute(_CLOSE_FORM, key)
 
 
-def _add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
+def add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
+    """Store the hashes of form tokens."""
     for token in tokens:
         row = {
             "token_hash": token.token_hash,

@@ -15,6 +15,7 @@ from hitl.form import Form
 from hitl.form_state import DeadlineOutcome
 from hitl.form_token import Purpose
 from hitl.recipient import Recipient
+from hitl.schedule import Moment
 from hitl.submission import Submission
 from hitl.surface import Surface
 from store.database import AnyRow, AnySelect, Database
@@ -40,12 +41,18 @@ DUE_LIMIT = 1000
 class FormStore(Protocol):
     """Stores forms. Every operation is one transaction, durable when it returns; the first decision wins."""
 
-    async def open(self, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
-        """Store a waiting form with its recipients and the hashes of their tokens.
+    async def open(
+        self,
+        form: Form,
+        recipients: Sequence[Recipient],
+        tokens: Sequence[TokenRow],
+        moments: Sequence[Moment] = (),
+    ) -> Form:
+        """Store a waiting form with its recipients, the hashes of their tokens, its reminders and escalation.
 
         Returns:
             ``form``; or the form that its execution has already (nothing changes then); or ``form`` expired where
-            its run has ended meanwhile.
+            its run has ended meanwhile, or its node execution was cut off.
         """
         ...
 
@@ -94,6 +101,7 @@ class FormStore(Protocol):
             FormAlreadySubmittedError: another answer came first.
             FormExpiredError: a deadline has passed, or the run has ended.
             NotAnApproverError: the form takes votes only (``store.decisions``).
+            FormClaimedError: an account answers, and another account has claimed the form.
         """
         ...
 
@@ -193,9 +201,15 @@ class SqlForms:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open(self, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+    async def open(
+        self,
+        form: Form,
+        recipients: Sequence[Recipient],
+        tokens: Sequence[TokenRow],
+        moments: Sequence[Moment] = (),
+    ) -> Form:
         """Store a waiting form; see FormStore."""
-        return await self._database.write(lambda connection: open_form(connection, form, recipients, tokens))
+        return await self._database.write(lambda connection: open_form(connection, form, recipients, tokens, moments))
 
     async def get(self, form_id: str) -> Form | None:
         """Return a form, or None; see FormStore."""

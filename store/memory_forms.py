@@ -4,11 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from graph.ports import InboxItem
+from hitl.addressing import account_of, asked_accounts
+from hitl.claim import check_claim
 from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError, NotAnApproverError
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient
+from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.errors import GenerationConflictError
 from store.form_record import (
@@ -22,7 +25,7 @@ from store.form_record import (
     new_entry,
     opening_entries,
 )
-from store.memory_store import MemoryStore
+from store.memory_store import MemorySchedule, MemoryStore
 from store.run_record import TERMINAL
 
 
@@ -32,18 +35,29 @@ class MemoryForms:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def open(self, form: Form, recipients: Sequence[Recipient], tokens: Sequence[TokenRow]) -> Form:
+    async def open(
+        self,
+        form: Form,
+        recipients: Sequence[Recipient],
+        tokens: Sequence[TokenRow],
+        moments: Sequence[Moment] = (),
+    ) -> Form:
         """Store a waiting form; see FormStore."""
         for existing in self._store.forms.values():
             if existing.execution_id == form.execution_id:
                 return existing
         run = run_of(self._store, form)
-        if run is not None and run.run_status in TERMINAL:
+        is_cut = self._store.cut.pop(form.execution_id, None) is not None
+        if is_cut or (run is not None and run.run_status in TERMINAL):
             form = close(form, "expired", form.created_at)
         self._store.forms[form.form_id] = form
         self._store.recipients |= {each.recipient_id: each for each in recipients}
         self._store.tokens |= {token.token_hash: token for token in tokens}
         self._store.audit += opening_entries(form, recipients)
+        if form.status is FormStatus.WAITING:
+            self._store.asked |= {(form.form_id, account_id) for account_id in asked_accounts(recipients)}
+            if moments:
+                self._store.schedules[form.form_id] = MemorySchedule(tuple(moments), 0, moments[0].at)
         return form
 
     async def get(self, form_id: str) -> Form | None:
@@ -89,6 +103,7 @@ class MemoryForms:
             raise NotAnApproverError(form_id)
         check_recipient(self._store, form_id, recipient_id, generation)
         run = check_answerable(self._store, form, now)
+        check_claim(self._store.claims.get(form_id), submitter.account_id, now)
         accept(self._store, form, GivenAnswer(submission, submitter, recipient_id, now, key_hash))
         return run
 
@@ -134,6 +149,10 @@ class MemoryForms:
         recipient = self._recipient(recipient_id)
         if recipient.is_active:
             self._store.recipients[recipient_id] = replace(recipient, state="revoked")
+            others = [each for each in self._store.recipients.values() if each.form_id == recipient.form_id]
+            account_id = account_of(recipient)
+            if account_id is not None and account_id not in asked_accounts(others):
+                self._store.asked.discard((recipient.form_id, account_id))
             self._store.audit.append(new_entry(recipient.form_id, "revoked", now, by, recipient_id))
 
     async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 from graph.ports import InboxItem
 from hitl.approval import Vote
+from hitl.claim import Claim
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, close
 from hitl.recipient import Recipient
+from hitl.schedule import Moment
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.file_record import FileRecord
-from store.form_record import SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
+from store.form_record import CUT_OFF, SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
 from store.run_record import RunRecord
 
 
@@ -35,6 +37,25 @@ class MemoryRow:
     first_number: int
     last_number: int
     facts: bytes
+
+
+@dataclass(slots=True)
+class MemorySchedule:
+    """A row of the schedules; see ``store.human_time_tables``."""
+
+    moments: tuple[Moment, ...]
+    passed_count: int
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMail:
+    """A row of the outbox."""
+
+    form_id: str
+    recipient_id: str
+    kind: str
+    due_at: float
 
 
 @dataclass(slots=True)
@@ -61,6 +82,12 @@ class MemoryStore:
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    snoozes: dict[tuple[str, str], float] = field(default_factory=dict)
+    schedules: dict[str, MemorySchedule] = field(default_factory=dict)
+    mails: list[MemoryMail] = field(default_factory=list)
+    cut: dict[str, str] = field(default_factory=dict)
 
     def untaken(self, run_id: str) -> list[InboxItem]:
         """Return the inbox items of a run that no fact has taken up, oldest first."""
@@ -83,3 +110,21 @@ class MemoryStore:
         for form in waiting:
             self.close_form(form, "expired", now, detail)
         return [form.form_id for form in waiting]
+
+    def add_mail(self, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
+        """Have a mail sent; see ``store.outbox_rows.add_mail``."""
+        self.mails.append(MemoryMail(form_id, recipient_id, kind, due_at))
+
+    def expire_cut(self, now: float) -> list[str]:
+        """Expire the waiting forms of executions that were cut off; returns their ids."""
+        cut = [form for form in self.forms.values() if form.execution_id in self.cut]
+        waiting = [form for form in cut if form.status is FormStatus.WAITING]
+        for form in waiting:
+            self.close_form(form, "expired", now, CUT_OFF)
+        for form in cut:
+            del self.cut[form.execution_id]
+        self.cut = {key: run_id for key, run_id in self.cut.items() if not self._has_ended(run_id)}
+        return [form.form_id for form in waiting]
+
+    def _has_ended(self, run_id: str) -> bool:
+        return run_id in self.runs and self.runs[run_id].is_terminal

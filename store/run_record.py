@@ -73,7 +73,8 @@ class JournalWrite:
     ``head``: number of the last fact before these. ``found_epoch``: the epoch that the writer knows of;
     ``epoch``: the same for the owner, one more for a successor that takes the run over with this write.
     ``taken``: ids of inbox items that these facts take up. ``new_run``: set for the first write of a run (then
-    ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty.
+    ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty. ``cut``: node
+    executions that these facts end while the run goes on, and whose forms are therefore to be closed.
     """
 
     run_id: str
@@ -85,6 +86,7 @@ class JournalWrite:
     new_run: NewRun | None = None
     actor: str = ""
     lease_id: str = field(default="", repr=False)
+    cut: Sequence[str] = ()
 
     @property
     def new_head(self) -> int:

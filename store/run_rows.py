@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from graph.ports import InboxItem
 from store.database import AnyRow
 from store.errors import FencedError, RunExistsError
+from store.human_time_tables import cut_executions
 from store.run_record import TERMINAL, JournalWrite
 from store.tables import is_untaken, journal, run_inbox, runs, snapshots
 
@@ -167,6 +168,8 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
         row = {"run_id": write.run_id, "first_number": write.head + 1, "last_number": head, "facts": packed.facts}
         connection.execute(_INSERT_FACTS, row)
     _take(connection, write.run_id, write.taken, head)
+    for execution_id in write.cut:
+        insert_once(connection, cut_executions, {"execution_id": execution_id, "run_id": write.run_id})
     if packed.changes.get("status") in TERMINAL:
         connection.execute(_TAKE_ALL, {"key_run_id": write.run_id, "new_taken_number": head})
     return head

@@ -15,6 +15,7 @@ references (``store.packing``). Text that people or models wrote is OutsideText.
     form_tokens                       SHA-256 of each form token -> recipient; nothing here lets anyone act
     submissions, audit                the answers, and who did what to a form
     files                             uploaded files: where they lie and whose they are
+    human_time_tables                 whom a form asks, claims, snoozes, schedules (in the module of that name)
     meta                              name -> value of the installation, such as the id of the form token key
 
 Rules: a run's row is locked before its forms. There are no foreign keys: every id comes from a row that the same
@@ -250,6 +251,8 @@ forms = Table(
     Column("due_at", Double, nullable=False),
     Column("invoke_source", String(32)),
     Column("closed_at", Double),
+    # As in the definition, to search by.
+    Column("node_title", OutsideText),
     UniqueConstraint("execution_id"),
     Index("ix_forms_run_id", "run_id"),
 )

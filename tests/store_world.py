@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from graph.events import Fact, FormOpened, NodeFinished, RunFinished, RunPaused, RunStarted
 from hitl.form import Form, FormDefinition, FormStatus
@@ -21,6 +21,7 @@ from store.decisions import DecisionStore, SqlDecisions
 from store.files import FileTable, SqlFiles
 from store.form_record import AuditEntry, Submitter, TokenRow
 from store.forms import FormStore, SqlForms
+from store.human_time import HumanTimeStore, SqlHumanTime
 from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
 from store.memory_accounts import MemoryAccounts
@@ -28,6 +29,7 @@ from store.memory_apps import MemoryApps
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
+from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
 from store.memory_store import MemoryStore
 from store.run_record import JournalWrite, NewRun
@@ -39,7 +41,7 @@ PERSON = Submitter(end_user_id="end-user", via="service_api")
 
 @dataclass(slots=True)
 class StoreWorld:
-    """The ports of one store. ``database`` is None in memory."""
+    """The ports of one store. ``database`` is None in memory, and ``rows`` elsewhere."""
 
     kind: str
     journal: Journal
@@ -50,14 +52,17 @@ class StoreWorld:
     blobs: Blobs
     files: FileTable
     decisions: DecisionStore
+    human_time: HumanTimeStore
     database: Database | None = None
+    rows: MemoryStore | None = None
 
 
 def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), MemoryDecisions(rows))
+    more = (MemoryDecisions(rows), MemoryHumanTime(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -65,8 +70,8 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    files, decisions = SqlFiles(database), SqlDecisions(database)
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, files, decisions, database)
+    more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), database)
+    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 
 def make_id(*parts: object) -> str:
@@ -199,3 +204,13 @@ async def pause_with_form(world: StoreWorld, name: str = "run", **changes: Any) 
     facts = [form_opened(form), paused(form.form_id)]
     assert await world.journal.pause(write(facts, 1, run=run), b"state") == []
     return run, form, recipient
+
+
+async def mails(world: StoreWorld) -> list[tuple[str, str, float]]:
+    """Return (recipient id, kind, due at) of every mail that is to be sent, as they were stored."""
+    if world.rows is not None:
+        return [(mail.recipient_id, mail.kind, mail.due_at) for mail in world.rows.mails]
+    assert world.database is not None
+    statement = text("SELECT recipient_id, kind, due_at FROM outbox ORDER BY mail_id")
+    rows = await world.database.read(lambda connection: connection.execute(statement).all())
+    return [(row.recipient_id, row.kind, row.due_at) for row in rows]

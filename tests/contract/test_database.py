@@ -16,10 +16,13 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from hitl.recipient import Member, Recipient, RecipientType
+from hitl.schedule import Moment, passed
 from store.database import Database, open_database, sqlite_path
 from store.errors import FencedError, SchemaOutdatedError, StoreUnavailableError, UnsupportedDatabaseError
 from store.form_record import Resumable, Submitter, VoteOutcome
 from store.forms import DUE
+from store.human_time_record import Act, Ask, Firing, HandOver
 from store.journal import SqlJournal
 from store.migrate import FOLDER, current_revision, migrate
 from store.tables import SCHEMA_REVISION, metadata
@@ -30,6 +33,7 @@ from store_world import (
     StoreWorld,
     acts_on,
     first_write,
+    mails,
     make_id,
     new_form,
     new_run,
@@ -238,6 +242,33 @@ async def test_write_counts_once_when_the_answer_to_its_commit_is_lost(forgetful
     assert [number for number, _ in await forgetful.journal.read(run.run_id)] == [1, 2, 3, 4, 5]
     assert (await forgetful.journal.request_stop(run.run_id, "enough", NOW)).status == "paused"
     assert len(await forgetful.journal.inbox(run.run_id)) == 1
+
+
+async def test_human_time_counts_once_when_the_answer_to_its_commit_is_lost(forgetful: StoreWorld) -> None:
+    """A claim, a hand-over, a reminder and a snooze that are repeated leave one entry and one mail each."""
+    form = new_form(await start(forgetful))
+    ann, bob = [
+        (await forgetful.accounts.ensure_account(f"{name}@x.org", name, form.workspace_id, "normal")).account_id
+        for name in ("ann", "bob")
+    ]
+    asks = []
+    for account_id in (ann, bob):
+        payload = {"user_id": account_id, "email": f"{account_id}@x.org"}
+        recipient = Recipient(account_id, form.form_id, RecipientType.EMAIL_MEMBER, payload=payload)
+        asks.append(Ask(account_id, recipient, [token_of(recipient)]))
+    moments = (Moment(NOW + 10, "reminder"), Moment(NOW + 10, "escalation", ("bob@x.org",)))
+    await forgetful.forms.open(form, [asks[0].recipient], asks[0].tokens, moments)
+    due = passed(moments, 0, NOW + 11)
+    assert due is not None
+    await forgetful.human_time.fire(Firing(form.form_id, 0, due, [asks[1]], [], NOW + 11))
+    acts = [Act(make_id(number), form.form_id, ann, NOW + 20, "console") for number in range(4)]
+    await forgetful.human_time.claim(acts[0], 60.0)
+    await forgetful.human_time.release(acts[1])
+    await forgetful.human_time.snooze(acts[2], NOW + 99)
+    await forgetful.human_time.hand_over(HandOver(acts[3], "reassign", ann, Member(bob, "bob@x.org"), asks[1]))
+    events = sorted(entry.event for entry in await forgetful.forms.audit(form.form_id))
+    assert events == ["claimed", "escalated", "reassigned", "released", "reminded", "snoozed"]
+    assert sorted(kind for _, kind, _ in await mails(forgetful)) == ["escalated", "reminder", "transferred"]
 
 
 async def test_people_count_once_when_the_answer_to_a_commit_is_lost(forgetful: StoreWorld) -> None:

@@ -1,5 +1,7 @@
 """Deadlines: only near ones in memory, none forgotten, each fired once it has passed."""
 
+import asyncio
+
 import pytest
 
 from actors.deadlines import HORIZON_S, Deadlines
@@ -24,10 +26,13 @@ class World:
         self.due_at = due_at
         self.fired: list[str] = []
         self.is_away = False
+        self.faulty: set[str] = set()
+        self.looked = 0
         self.deadlines = Deadlines(self.due, self.fire, self.clock)
 
     async def due(self, until: float) -> list[tuple[str, float]]:
         """Forms due until a time, at most two at once."""
+        self.looked += 1
         rows = [(form_id, at) for form_id, at in self.due_at.items() if at <= until]
         return sorted(rows, key=lambda row: row[1])[:2]
 
@@ -35,6 +40,8 @@ class World:
         """End a form, unless the store is away."""
         if self.is_away:
             raise StoreUnavailableError("gone")
+        if form_id in self.faulty:
+            raise ValueError(form_id)
         self.fired.append(form_id)
         self.due_at.pop(form_id, None)
 
@@ -91,6 +98,50 @@ async def test_clock_jumps_neither_lose_nor_repeat_a_deadline(jump: float):
     world.clock.time = 1040.0
     await world.deadlines.fire_due()
     assert world.fired == ["a"]
+
+
+async def test_sooner_time_of_a_form_replaces_a_later_one():
+    """What is due first for a form is fired first, and the later time is looked up again."""
+    world = World()
+    world.deadlines.add("a", 1030.0)
+    world.deadlines.add("a", 1010.0)
+    world.deadlines.add("a", 1020.0)
+    world.clock.time = 1010.0
+    assert await world.deadlines.fire_due() == 1
+    world.clock.time = 1040.0
+    assert await world.deadlines.fire_due() == 0
+    world.deadlines.add("a", 1030.0)
+    assert await world.deadlines.fire_due() == 1
+    assert world.fired == ["a", "a"]
+
+
+async def test_form_that_fails_keeps_no_other_waiting():
+    """A fault with one form is left to the next look into the store; the others are dealt with."""
+    world = World(a=999.0, b=999.5)
+    world.faulty = {"a"}
+    await world.deadlines.refill()
+    assert await world.deadlines.fire_due() == 1
+    assert world.fired == ["b"]
+    world.faulty = set()
+    await world.deadlines.refill()
+    assert await world.deadlines.fire_due() == 1
+    assert world.fired == ["b", "a"]
+
+
+async def test_clock_that_jumps_ahead_is_noticed_before_the_next_refill():
+    """What lay beyond the horizon, and is due by the new time, is fired within a second."""
+    world = World(far=1000.0 + 3 * HORIZON_S)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(world.deadlines.run())
+        while not world.looked:
+            await asyncio.sleep(0)
+        world.clock.time += 4 * HORIZON_S
+        jumped_at = asyncio.get_running_loop().time()
+        while not world.fired:
+            await asyncio.sleep(0.01)
+        assert asyncio.get_running_loop().time() - jumped_at < 1.0
+        running.cancel()
+    assert world.fired == ["far"]
 
 
 async def test_form_is_kept_once_when_it_is_added_and_found():

@@ -1,5 +1,6 @@
 """Opening a form: its deadlines, its recipients, and a token hash for each surface that may act."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -20,6 +21,9 @@ WEB = {"type": "webapp", "enabled": True}
 MAIL = {"type": "email", "enabled": True, "config": {"recipients": {"whole_workspace": True, "items": []}}}
 
 
+REQUEST = FormRequest("run", "node", "execution", "Title", "Well?", [], [{"id": "ok", "title": "OK"}], {}, [], 60.0)
+
+
 def opening(
     *methods: dict, source: str = "service-api", account_id: str | None = None, inputs: tuple = (), rules: Any = None
 ):
@@ -29,23 +33,17 @@ def opening(
     def new_id() -> str:
         return f"id{next(ids)}"
 
-    request = FormRequest(
-        "run",
-        "node",
-        "execution",
-        "Title",
-        "Well?",
-        list(inputs),
-        [{"id": "ok", "title": "OK"}],
-        {},
-        list(methods),
-        60.0,
-        FormRules.model_validate(rules or {}),
-    )
+    asked = FormRules.model_validate(rules or {})
+    request = replace(REQUEST, inputs=list(inputs), delivery_methods=list(methods), rules=asked)
     groups = AppRules(groups={"board": ("b@example.com",), "other": ("o@example.com",)})
     order = FormOrder(request, "ws", "app", source, account_id, "abc", groups)
     form = new_form(order, 1000.0, 3600.0, new_id)
     return form, new_recipients(order, form.form_id, [Member("acc", "a@example.com")], new_id)
+
+
+def asks_for_members(*methods: dict | None) -> bool:
+    """Whether a form with these delivery methods needs to know the workspace's members."""
+    return needs_members(replace(REQUEST, delivery_methods=list(methods)))
 
 
 def test_form_has_both_deadlines():
@@ -62,8 +60,8 @@ def test_recipients_follow_the_delivery_methods():
     assert [each.type for each in recipients] == [
         RecipientType.STANDALONE_WEB_APP, RecipientType.EMAIL_MEMBER, RecipientType.BACKSTAGE
     ]  # fmt: skip
-    assert needs_members([WEB, MAIL])
-    assert not needs_members([WEB, None])
+    assert asks_for_members(WEB, MAIL)
+    assert not asks_for_members(WEB, None)
 
 
 def test_every_surface_that_may_act_has_a_token_of_its_own():

@@ -18,6 +18,7 @@ from graph.errors import GreenroomError
 ROOT = Path(__file__).resolve().parents[2]
 APPROVAL = ROOT / "examples" / "approval.yml"
 SCRIPT = ROOT / "examples" / "approval.script.yml"
+ESCALATION = ROOT / "examples" / "escalation.yml"
 TOPIC = ("--inputs", '{"topic": "green tea"}')
 
 
@@ -189,3 +190,27 @@ def test_warnings_go_to_stderr(write: Any) -> None:
     ended = simulate(write(f.document(nodes, [f.edge("start", "a"), f.edge("a", "end")])))
     assert (ended.exit_code, len(ended.lines)) == (0, 1)
     assert ended.told.startswith("greenroom: warning: workflow.graph.nodes[1].data.type: ")
+
+
+def escalated(write: Any, **behaviour: Any) -> tuple[list[tuple[str, float]], dict[str, Any]]:
+    """Run the invoice of the examples; return what it told of human time, and its outputs."""
+    script = write({"nodes": {"decide": behaviour}})
+    ended = simulate(ESCALATION, "--inputs", '{"amount": "1"}', "--script", script, "--people")
+    return [(line["event"], line["after_s"] / 3600) for line in ended.lines[:-1]], ended.outcome["outputs"]
+
+
+def test_human_time_passes_in_a_simulation(write: Any) -> None:
+    """What comes before the answer is told, in order; a deadline that is earlier than the answer passes instead."""
+    moments = [("reminder", 4.0), ("escalation", 24.0), ("escalation", 48.0), ("reminder", 70.0)]
+    assert escalated(write, after="25h", action="pay") == (moments[:2], {"decision": "Pay", "reason": ""})
+    assert escalated(write, action="pay") == ([], {"decision": "Pay", "reason": ""})
+    assert escalated(write, after="3d", action="pay") == (moments, {"amount": "1"})
+    assert escalated(write, timeout=True) == (moments, {"amount": "1"})
+
+
+def test_example_of_human_time_is_right() -> None:
+    """The script beside the example runs; groups are named by their addresses, stand-ins too."""
+    script = ESCALATION.with_name("escalation.script.yml")
+    ended = simulate(ESCALATION, "--inputs", '{"amount": "120 EUR"}', "--script", script, "--people")
+    assert ended.lines[1]["to"] == ["lea@example.org", "lou@example.org"]
+    assert ended.outcome["outputs"] == {"decision": "Refuse", "reason": "We never ordered this."}
