@@ -14,10 +14,10 @@ from hitl.submission import Submission
 from hitl.surface import Surface
 
 AuditEvent = Literal[
-    "opened", "issued", "viewed", "voted", "submitted", "timeout", "expired", "revoked", "reissued",
+    "opened", "viewed", "voted", "submitted", "timeout", "expired", "revoked", "reissued",
     "reminded", "escalated", "claimed", "released", "reassigned", "delegated", "snoozed",
 ]  # fmt: skip
-"""``issued``: a recipient got its tokens; ``viewed``: an account that has logged in read the form."""
+"""``opened``: its detail names the recipients that got tokens; ``viewed``: an account that has logged in read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,12 @@ def new_entry(
     return AuditEntry(entry_id, form_id, event, at, recipient_id, by.account_id, by.end_user_id, by.via, detail)
 
 
-def opening_entries(form: Form, recipients: Sequence[Recipient]) -> list[AuditEntry]:
-    """Return what the audit says of a new form: that it was opened, and to whom tokens were issued."""
-    # In this order: of entries of one moment the id says which came first.
-    opened = new_entry(form.form_id, "opened", form.created_at, SYSTEM)
-    issued = [new_entry(form.form_id, "issued", form.created_at, SYSTEM, each.recipient_id) for each in recipients]
-    return [opened, *issued]
+def opening_entry(form: Form, recipients: Sequence[Recipient]) -> AuditEntry:
+    """Return what the audit says of a new form: that it was opened, and the recipients to whom tokens were issued."""
+    # One entry: a form that nobody has answered yet should take little room.
+    return new_entry(
+        form.form_id, "opened", form.created_at, SYSTEM, detail=" ".join(each.recipient_id for each in recipients)
+    )
 
 
 def viewed_entry(form_id: str, by: Submitter, now: float) -> AuditEntry:

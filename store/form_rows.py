@@ -23,7 +23,7 @@ from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry, opening_entries
+from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry, opening_entry
 from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
@@ -105,7 +105,7 @@ def open_form(
     for position, each in enumerate(recipients):
         add_recipient(connection, each, position)
     add_tokens(connection, tokens)
-    add_audit(connection, *opening_entries(form, recipients))
+    add_audit(connection, opening_entry(form, recipients))
     if form.status is FormStatus.WAITING:
         open_human_time(connection, form, asked_accounts(recipients), moments)
     return form

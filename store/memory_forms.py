@@ -23,7 +23,7 @@ from store.form_record import (
     TokenMatch,
     TokenRow,
     new_entry,
-    opening_entries,
+    opening_entry,
 )
 from store.memory_store import MemorySchedule, MemoryStore
 from store.run_record import TERMINAL
@@ -53,7 +53,7 @@ class MemoryForms:
         self._store.forms[form.form_id] = form
         self._store.recipients |= {each.recipient_id: each for each in recipients}
         self._store.tokens |= {token.token_hash: token for token in tokens}
-        self._store.audit += opening_entries(form, recipients)
+        self._store.audit.append(opening_entry(form, recipients))
         if form.status is FormStatus.WAITING:
             self._store.asked |= {(form.form_id, account_id) for account_id in asked_accounts(recipients)}
             if moments:

@@ -193,7 +193,7 @@ async def open_form(world: StoreWorld, form: Form) -> Recipient:
 
 async def acts_on(forms: FormStore, form_id: str) -> list[AuditEntry]:
     """Return what the audit says of a form after its opening."""
-    return [entry for entry in await forms.audit(form_id) if entry.event not in ("opened", "issued")]
+    return [entry for entry in await forms.audit(form_id) if entry.event != "opened"]
 
 
 async def pause_with_form(world: StoreWorld, name: str = "run", **changes: Any) -> tuple[NewRun, Form, Recipient]:

@@ -27,6 +27,7 @@ from store_world import (
     NOW,
     PERSON,
     StoreWorld,
+    acts_on,
     finished,
     mails,
     make_id,
@@ -67,7 +68,7 @@ class Team:
 
     async def events(self) -> list[str]:
         """The audit."""
-        return [entry.event for entry in await self.world.forms.audit(self.form.form_id)]
+        return [entry.event for entry in await acts_on(self.world.forms, self.form.form_id)]
 
     async def living(self) -> list[str | None]:
         """The accounts of the active recipients."""
@@ -138,7 +139,7 @@ async def test_escalation_asks_further_people_in_one_transaction(world: StoreWor
         (asks[0].recipient.recipient_id, "escalated", NOW + 30),
         (found.recipient.recipient_id, "escalated", NOW + 30),
     ]
-    entries = await world.forms.audit(found.form.form_id)
+    entries = await acts_on(world.forms, found.form.form_id)
     assert [(entry.event, entry.detail) for entry in entries] == [
         ("reminded", "1 recipients"),
         ("escalated", "to bob@x.org"),
@@ -240,7 +241,7 @@ async def test_reassigned_form_is_answered_by_the_receiver_alone(world: StoreWor
     assert await world.forms.by_token(order.ask.tokens[0].token_hash) is not None
     assert await world.human_time.claim_of(found.form.form_id, NOW + 2) is None
     assert await mails(world) == [(order.ask.recipient.recipient_id, "transferred", NOW + 1)]
-    entries = [each for each in await world.forms.audit(found.form.form_id) if each.event == "reassigned"]
+    entries = [each for each in await acts_on(world.forms, found.form.form_id) if each.event == "reassigned"]
     assert [(each.account_id, each.detail) for each in entries] == [(found.ann, f"{found.ann} to {found.bob}")]
 
 
