@@ -7,6 +7,7 @@ run_record.py                 what goes into a journal and comes out of it
 packing.py, blobs.py          large values outside the database, by content
 forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
 form_record.py                what goes into the store of forms and comes out of it
+outbox_rows.py, outbox_record.py, outbox_tables.py  what is to be sent: mails about forms, events to webhooks
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content

@@ -1,13 +1,14 @@
 """The values that the store of forms takes and gives, beside those of ``hitl``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import uuid_utils
 
-from hitl.form import Form
+from hitl.form import Form, FormStatus
 from hitl.form_token import Purpose
-from hitl.recipient import Recipient
+from hitl.recipient import ApprovalChannel, Recipient
 from hitl.surface import Surface
 
 AuditEvent = Literal["submitted", "timeout", "expired", "revoked", "reissued"]
@@ -87,3 +88,11 @@ def new_entry(
     """Return an audit entry with an id of its own."""
     entry_id = str(uuid_utils.uuid7())
     return AuditEntry(entry_id, form_id, event, at, recipient_id, by.account_id, by.end_user_id, by.via, detail)
+
+
+def first_mails(form: Form, recipients: Sequence[Recipient]) -> list[tuple[str, str]]:
+    """Return (recipient id, occasion) of the mails that opening a form sends; none for a form that does not wait."""
+    if form.status is not FormStatus.WAITING:
+        return []
+    occasion = "opened" if form.kind == "runtime" else "delivery_test"
+    return [(each.recipient_id, occasion) for each in recipients if each.type.channel is ApprovalChannel.EMAIL]

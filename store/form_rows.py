@@ -20,7 +20,8 @@ from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry
+from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, first_mails, new_entry
+from store.outbox_rows import add_mail
 from store.run_record import TERMINAL
 from store.run_rows import add_item, insert_once, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
@@ -98,6 +99,8 @@ def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient
         }
         connection.execute(insert(form_recipients), row)
     _add_tokens(connection, tokens)
+    for recipient_id, occasion in first_mails(form, recipients):
+        add_mail(connection, form.form_id, recipient_id, occasion, form.created_at)
     return form
 
 

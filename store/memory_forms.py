@@ -11,7 +11,7 @@ from hitl.form_state import DeadlineOutcome, close, submit
 from hitl.recipient import Recipient
 from hitl.submission import Submission
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
+from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, first_mails, new_entry
 from store.memory_store import MemoryStore
 from store.run_record import TERMINAL
 
@@ -33,6 +33,8 @@ class MemoryForms:
         self._store.forms[form.form_id] = form
         self._store.recipients |= {each.recipient_id: each for each in recipients}
         self._store.tokens |= {token.token_hash: token for token in tokens}
+        for recipient_id, occasion in first_mails(form, recipients):
+            self._store.add_mail(form.form_id, recipient_id, occasion, form.created_at)
         return form
 
     async def get(self, form_id: str) -> Form | None:

@@ -15,6 +15,7 @@ from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.file_record import FileRecord
 from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
+from store.outbox_record import OutboxEntry, new_mail
 from store.run_record import RunRecord
 
 
@@ -59,6 +60,7 @@ class MemoryStore:
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    outbox: dict[str, OutboxEntry] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
 
     def untaken(self, run_id: str) -> list[InboxItem]:
@@ -69,6 +71,14 @@ class MemoryStore:
     def add_item(self, run_id: str, item: InboxItem, at: float) -> None:
         """Put ``item`` into the inbox of a run, unless it was put there before."""
         self.inbox.setdefault(item.item_id, MemoryItem(run_id, item, at))
+
+    def add_mail(self, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
+        """Have a mail sent to one recipient of a form; see store.outbox_rows."""
+        self.add_entry(new_mail(form_id, recipient_id, kind, due_at))
+
+    def add_entry(self, entry: OutboxEntry) -> None:
+        """Put ``entry`` into the outbox, unless it was put there before."""
+        self.outbox.setdefault(entry.entry_id, entry)
 
     def close_form(self, form: Form, outcome: DeadlineOutcome, now: float, detail: str) -> None:
         """End a waiting form without an answer."""
