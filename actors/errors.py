@@ -32,6 +32,15 @@ class QueueFullError(UnavailableError):
         return f"{self.waiting_count} runs already wait for an actor; try again later"
 
 
+class NoMailServerError(RefusedError):
+    """There is nothing to hand a mail to; the operator names a mail server."""
+
+    code = "no_mail_server"
+
+    def __str__(self) -> str:
+        return "no mail server is configured: set GREENROOM_SMTP_URL"
+
+
 class ActorAwayError(UnavailableError):
     """An actor does not answer, because it restarts or is gone; the caller tries again."""
 

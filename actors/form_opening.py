@@ -7,6 +7,7 @@ from actors.messages import FormOrder
 from hitl.deadline import global_deadline, node_deadline
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
+from hitl.mail_text import mail_templates
 from hitl.policy import may_act, token_surfaces
 from hitl.recipient import ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
 from hitl.surface import Surface
@@ -33,6 +34,8 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         request.node_id,
         request.node_title,
         display_in_ui(request.delivery_methods, order.invoke_source),
+        mail_templates(request.delivery_methods),
+        [{"url": hook.url, "secret_env": hook.secret_env} for hook in order.webhooks],
     )
     return Form(
         form_id=new_id(),

@@ -14,7 +14,7 @@ import structlog
 import uuid_utils
 
 from actors.background import Background
-from actors.calls import HITL_ACTOR, options
+from actors.calls import HITL_ACTOR, hint_courier, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
 from actors.form_opening import needs_members, new_form, new_recipients, token_rows
@@ -33,7 +33,7 @@ from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
 from hitl.form import Form
 from hitl.form_state import check_open, decide_deadline
 from hitl.form_token import TokenKey
-from hitl.recipient import Recipient
+from hitl.recipient import ApprovalChannel, Recipient
 from hitl.submission import Submission, validate_submission
 from hitl.surface import Surface
 from store.forms import Resumable, Submitter, TokenRow
@@ -151,6 +151,8 @@ class HitlActor:
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
         stored = await self._ports.forms.open(form, recipients, tokens)
         self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))
+        if stored.definition.mails:
+            hint_courier()
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
     async def _submit(self, order: SubmitOrder) -> None:
@@ -169,6 +171,8 @@ class HitlActor:
             raise
         if run is not None:
             self._waker.wake(run)
+        if form.definition.webhooks:
+            hint_courier()
 
     async def _is_answer(self, form: Form, order: SubmitOrder, submitter: Submitter) -> bool:
         """Whether the stored answer of ``form`` is what ``order`` says, given by the same person in the same way."""
@@ -197,6 +201,8 @@ class HitlActor:
         )
         tokens = token_rows(form, following, await self._token_key())
         await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by)
+        if recipient.type.channel is ApprovalChannel.EMAIL:
+            hint_courier()
 
     async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)
@@ -233,6 +239,8 @@ class HitlActor:
         run = await self._ports.forms.close(form_id, outcome, now, reason)
         if run is not None:
             self._waker.wake(run)
+        if form.definition.webhooks:
+            hint_courier()
 
     async def _reconcile(self) -> None:
         """Wake every run with inbox items that nobody has taken up, at start and every five seconds."""

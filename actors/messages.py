@@ -1,9 +1,11 @@
 """What crosses process borders: plain values, read-only, without any form token, key or password."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graph.events import Fact, FormOpened, TextPart
+from graph.human_rules import Webhook
 from graph.ports import FormRequest
 from hitl.answer_file import FileFacts
 from store.run_record import NewRun
@@ -138,7 +140,10 @@ class ActorState:
 
 @dataclass(frozen=True, slots=True)
 class FormOrder:
-    """A form to open: the node's request with what the HITL actor needs to know about its run."""
+    """A form to open: the node's request with what the HITL actor needs to know about its run.
+
+    ``webhooks``: those of the app that are told when a form was decided.
+    """
 
     request: FormRequest
     workspace_id: str
@@ -146,12 +151,14 @@ class FormOrder:
     invoke_source: str
     account_id: str | None
     """The account that started the run, None when an end user did."""
+    webhooks: tuple[Webhook, ...] = ()
 
     @classmethod
-    def of(cls, request: FormRequest, run: NewRun) -> "FormOrder":
-        """Return the order for ``request`` of a node of ``run``."""
+    def of(cls, request: FormRequest, run: NewRun, webhooks: Iterable[Webhook] = ()) -> "FormOrder":
+        """Return the order for ``request`` of a node of ``run``; ``webhooks``: all those of the app."""
         account_id = run.created_by_id if run.created_by_role == "account" else None
-        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id)
+        told = tuple(hook for hook in webhooks if "form.decided" in hook.events)
+        return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id, told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import structlog
 
+from actors.announcer import Announcer
 from actors.errors import RunElsewhereError
 from actors.messages import FormOrder, RunOrder, RunOutcome
 from actors.outside import Outside
@@ -19,6 +20,7 @@ from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
 from graph.errors import UnavailableError
 from graph.events import FormOpened, RunFinished, RunPaused
+from graph.human_rules import Webhook
 from graph.ports import ChatModel, Clock, CodeSandbox, Effects, FormRequest, InboxItem, NotAvailable, OpenedForm
 from graph.run_state import RunState, apply
 from graph.snapshot import load_state
@@ -60,18 +62,21 @@ class Surroundings:
     code: CodeSandbox = _NO_CODE
     outside: Outside | None = None
     tools: ToolBox | None = None
+    hint_courier: Callable[[], None] = lambda: None
+    """Has the courier look into the outbox."""
 
 
 class FormsOfRun:
     """Implements graph.ports.Forms for one run: adds what the HITL actor must know about it."""
 
-    def __init__(self, opener: FormOpener, run: NewRun) -> None:
+    def __init__(self, opener: FormOpener, run: NewRun, webhooks: Sequence[Webhook] = ()) -> None:
         self._opener = opener
         self._run = run
+        self._webhooks = webhooks
 
     async def open_form(self, request: FormRequest) -> OpenedForm:
         """Open the form of one node execution."""
-        return await self._opener.open_form(FormOrder.of(request, self._run))
+        return await self._opener.open_form(FormOrder.of(request, self._run, self._webhooks))
 
 
 class RunSegment:
@@ -176,9 +181,11 @@ class RunSegment:
 
     def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
-        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
+        webhooks = state.plan.workflow.rules.webhooks
+        announcer = Announcer(run, webhooks, around.hint_courier) if webhooks else None
+        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over, announcer=announcer)
         self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
-        effects = Effects(around.chat, FormsOfRun(around.forms, run), code=around.code)
+        effects = Effects(around.chat, FormsOfRun(around.forms, run, webhooks), code=around.code)
         if around.outside is not None:
             effects = around.outside.added_to(effects, run)
         if around.tools is not None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from graph.graph_faults import TRIGGER_KINDS, graph_faults
 from graph.human_rules import AppRules
@@ -91,10 +91,10 @@ class _FileParser:
 
     def parse(self) -> ParsedFile:
         status = self._status()
-        self._check_rules(self._document.get("greenroom"), "greenroom", AppRules)
+        rules = self._rules(self._document.get("greenroom"))
         app, mode = self._app()
         body = self._mapping(self._document, "workflow", "is missing" if mode else None)
-        workflow = self._workflow(app, mode, body) if mode and body is not None else None
+        workflow = self._workflow(app, mode, body, rules) if mode and body is not None else None
         if any(fault.blocks == "import" for fault in self._faults):
             return ParsedFile(None, "failed", tuple(self._faults))
         return ParsedFile(workflow, status, tuple(self._faults))
@@ -146,7 +146,7 @@ class _FileParser:
             self._add("app.mode", f"{mode!r} is no mode")
         return app, None
 
-    def _workflow(self, app: dict[str, Any], mode: Mode, body: dict[str, Any]) -> Workflow:
+    def _workflow(self, app: dict[str, Any], mode: Mode, body: dict[str, Any], rules: AppRules) -> Workflow:
         environment = parse_environment(
             body.get("environment_variables"), "workflow.environment_variables", self._faults.append
         )
@@ -171,9 +171,10 @@ class _FileParser:
             environment=environment,
             conversation=conversation,
             features={name: value for name, value in features.items() if name in _FEATURES[mode]},
-            content_hash=_content_hash(mode, body, nodes, edges),
+            content_hash=_content_hash(mode, body, nodes, edges, self._document.get("greenroom")),
             document=self._document,
             icon={key: app[key] for key in _ICON_KEYS if key in app},
+            rules=rules,
         )
 
     def _list(self, graph: dict[str, Any], name: str) -> list[Any]:
@@ -252,15 +253,16 @@ class _FileParser:
         else:
             self._add(path, f"{node.type!r} is no node kind; a run that reaches {node.id!r} fails", "nothing")
 
-    def _check_rules(self, rules: Any, path: str, shape: type[BaseModel]) -> None:
+    def _rules(self, rules: Any) -> AppRules:
         if rules is not None and not isinstance(rules, dict):
-            self._add(path, "must be a mapping")
-            return
+            self._add("greenroom", "must be a mapping")
+            return AppRules()
         try:
-            shape.model_validate(rules or {})
+            return AppRules.model_validate(rules or {})
         except ValidationError as error:
             for problem in error.errors():
-                self._add(f"{path}{_place(problem['loc'])}", problem["msg"])
+                self._add(f"greenroom{_place(problem['loc'])}", problem["msg"])
+        return AppRules()
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
@@ -315,8 +317,8 @@ def _is_around(owner: str, others: list[str], named: dict[str, list[str]]) -> bo
     return False
 
 
-def _content_hash(mode: str, body: dict[str, Any], nodes: tuple[Node, ...], edges: tuple[Edge, ...]) -> str:
-    content = {
+def _content_hash(mode: str, body: dict[str, Any], nodes: tuple[Node, ...], edges: tuple[Edge, ...], rules: Any) -> str:
+    content: dict[str, Any] = {
         "mode": mode,
         "nodes": [
             [node.id, node.container, {key: value for key, value in node.data.items() if key not in _EDITOR_KEYS}]
@@ -327,5 +329,7 @@ def _content_hash(mode: str, body: dict[str, Any], nodes: tuple[Node, ...], edge
         "conversation": body.get("conversation_variables"),
         "features": body.get("features"),
     }
+    if rules:
+        content["greenroom"] = rules
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from graph.human_rules import AppRules
+
 Mode = Literal["workflow", "advanced-chat"]
 
 
@@ -48,7 +50,7 @@ class Workflow:
     """An app file of mode workflow or advanced-chat.
 
     ``content_hash``: hex SHA-256 over what execution depends on; equal hash, equal behaviour.
-    ``document``: the whole file as read, to store and export.
+    ``document``: the whole file as read, to store and export. ``rules``: its ``greenroom`` mapping.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Workflow:
     content_hash: str
     document: dict[str, Any] = field(repr=False)
     icon: dict[str, Any] = field(default_factory=dict)
+    rules: AppRules = field(default_factory=AppRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ form.py          Form, FormDefinition, FormStatus
 form_state.py    waiting -> submitted | timeout | expired; the first decision wins
 deadline.py      node deadline and global deadline
 submission.py    an answer checked against its form
+mail_text.py     the text of a mail about a form
+webhook.py       what a webhook is told, and how it is signed
 answer_file.py   the files of an answer: ownership, type, extension, transfer method
 errors.py        what can be wrong with a form, an answer or a token
 """

@@ -30,6 +30,9 @@ class FormDefinition:
     ``form_content``: markdown with variables filled in and input placeholders left in place. ``inputs`` and
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
     defaults that come from a variable.
+
+    Not asked, but told: ``mails``: delivery method id -> ``subject`` and ``body``, variables filled in; ``webhooks``:
+    ``url`` and ``secret_env`` of whom the app tells that the form was decided.
     """
 
     form_content: str
@@ -39,6 +42,8 @@ class FormDefinition:
     node_id: str = ""
     node_title: str = ""
     display_in_ui: bool = False
+    mails: dict[str, dict[str, str]] = field(default_factory=dict)
+    webhooks: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,15 @@ run_record.py                 what goes into a journal and comes out of it
 packing.py, blobs.py          large values outside the database, by content
 forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
 form_record.py                what goes into the store of forms and comes out of it
-outbox_rows.py, outbox_record.py, outbox_tables.py  what is to be sent: mails about forms, events to webhooks
+outbox.py, outbox_rows.py     Outbox and SqlOutbox: mails and events to send, and how they fare
+outbox_record.py, outbox_tables.py  what goes into the outbox, and its table
+insert_once.py                a row, unless its key is there
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py
+                              memory_accounts.py, memory_files.py, memory_outbox.py
 errors.py                     what can go wrong with the store
 """

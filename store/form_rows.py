@@ -16,14 +16,16 @@ from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
-from hitl.recipient import Recipient, RecipientType
+from hitl.recipient import ApprovalChannel, Recipient, RecipientType
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, first_mails, new_entry
-from store.outbox_rows import add_mail
+from store.insert_once import insert_once
+from store.outbox_record import decided
+from store.outbox_rows import add_entries, add_mail
 from store.run_record import TERMINAL
-from store.run_rows import add_item, insert_once, lock_run
+from store.run_rows import add_item, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
 
 FORM = select(forms).where(forms.c.form_id == bindparam("key_form_id"))
@@ -151,6 +153,7 @@ def submit_form(
     }
     connection.execute(insert(submissions), row)
     _add_audit(connection, entry)
+    add_entries(connection, decided(closed, submission.action_id))
     return run
 
 
@@ -171,8 +174,10 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         return None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
-    _close_form(connection, close(form, outcome, entry.at))
+    closed = close(form, outcome, entry.at)
+    _close_form(connection, closed)
     _add_audit(connection, replace(entry, event=outcome))
+    add_entries(connection, decided(closed, None))
     if run is not None:
         item = InboxItem(form.form_id, outcome, form.form_id, reason=entry.detail)
         add_item(connection, run.run_id, item, entry.at)
@@ -226,6 +231,9 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
         raise GenerationConflictError(recipient_id, generation)
     _update_recipient(connection, replace(recipient, generation=generation))
     _add_tokens(connection, tokens)
+    if recipient.type.channel is ApprovalChannel.EMAIL:
+        # Nobody else can tell such a recipient the new link.
+        add_mail(connection, recipient.form_id, recipient_id, "opened", entry.at)
     _add_audit(connection, replace(entry, form_id=recipient.form_id))
     return generation
 

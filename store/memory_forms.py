@@ -8,11 +8,12 @@ from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
-from hitl.recipient import Recipient
+from hitl.recipient import ApprovalChannel, Recipient
 from hitl.submission import Submission
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, first_mails, new_entry
 from store.memory_store import MemoryStore
+from store.outbox_record import decided
 from store.run_record import TERMINAL
 
 
@@ -87,6 +88,7 @@ class MemoryForms:
         self._store.submissions[form_id] = submission
         entry = new_entry(form_id, "submitted", now, submitter, recipient_id, submission.action_id)
         self._store.audit.append(entry)
+        self._store.add_entries(decided(closed, submission.action_id))
         if run is not None:
             item = InboxItem(form_id, "submitted", form_id, submission.action_id, submission.values)
             self._store.add_item(run.run_id, item, now)
@@ -101,6 +103,7 @@ class MemoryForms:
         if run is not None and run.run_status in TERMINAL:
             outcome, run = "expired", None
         self._store.close_form(form, outcome, now, reason)
+        self._store.add_entries(decided(self._store.forms[form_id], None))
         if run is not None:
             self._store.add_item(run.run_id, InboxItem(form_id, outcome, form_id, reason=reason), now)
             if outcome == "expired":
@@ -144,6 +147,8 @@ class MemoryForms:
         self._store.recipients[recipient_id] = replace(recipient, generation=generation)
         self._store.tokens |= {token.token_hash: token for token in tokens}
         self._store.audit.append(new_entry(recipient.form_id, "reissued", now, by, recipient_id))
+        if recipient.type.channel is ApprovalChannel.EMAIL:
+            self._store.add_mail(recipient.form_id, recipient_id, "opened", now)
         return generation
 
     async def audit(self, form_id: str) -> list[AuditEntry]:

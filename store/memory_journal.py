@@ -136,6 +136,7 @@ class MemoryJournal:
             store.journal.setdefault(write.run_id, []).append(MemoryRow(write.head + 1, head, data))
         for row in taken:
             row.taken_number = head
+        store.add_entries(write.outbox)
         if record.is_terminal:
             for row in store.inbox.values():
                 if row.run_id == write.run_id and row.taken_number is None:

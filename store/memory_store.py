@@ -3,6 +3,7 @@
 For tests and trials. Every operation of the twins runs without giving way, so each is atomic within one event loop.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from graph.ports import InboxItem
@@ -74,11 +75,12 @@ class MemoryStore:
 
     def add_mail(self, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
         """Have a mail sent to one recipient of a form; see store.outbox_rows."""
-        self.add_entry(new_mail(form_id, recipient_id, kind, due_at))
+        self.add_entries([new_mail(form_id, recipient_id, kind, due_at)])
 
-    def add_entry(self, entry: OutboxEntry) -> None:
-        """Put ``entry`` into the outbox, unless it was put there before."""
-        self.outbox.setdefault(entry.entry_id, entry)
+    def add_entries(self, entries: Iterable[OutboxEntry]) -> None:
+        """Put ``entries`` into the outbox, each unless it was put there before."""
+        for entry in entries:
+            self.outbox.setdefault(entry.entry_id, entry)
 
     def close_form(self, form: Form, outcome: DeadlineOutcome, now: float, detail: str) -> None:
         """End a waiting form without an answer."""

@@ -1,8 +1,13 @@
 """What goes into the outbox and comes out of it: mails about forms, events to webhooks, and how each fared."""
 
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 from uuid import UUID, uuid5
+
+import orjson
+
+from hitl.form import Form
 
 DeliveryKind = Literal["mail", "webhook"]
 DeliveryState = Literal["pending", "sent", "failed", "dropped"]
@@ -44,6 +49,54 @@ def new_mail(form_id: str, recipient_id: str, occasion: str, due_at: float) -> O
     """
     entry_id = _entry_id("mail", form_id, recipient_id, occasion, repr(float(due_at)))
     return OutboxEntry(entry_id, "mail", occasion, due_at, due_at, form_id, recipient_id)
+
+
+def new_webhooks(
+    targets: Iterable[tuple[str, str]],
+    event: str,
+    key: str,
+    at: float,
+    says: dict[str, Any],
+    run_id: str | None,
+    form_id: str | None = None,
+) -> list[OutboxEntry]:
+    """Return one event for each webhook; equal ``targets``, ``event`` and ``key`` give the same entries.
+
+    Args:
+        targets: (URL, environment variable of the signing secret) of each webhook.
+        event: run.paused, form.decided, run.resumed or run.finished.
+        key: what the event happened to, such as the run and the number of the fact.
+        at: when it happened, Unix seconds.
+        says: what the body holds beside id, event and time: ids and a status, nothing else.
+        run_id: the run it belongs to, None for a form without one.
+        form_id: the form it belongs to, None for an event of a whole run.
+    """
+    entries = []
+    for index, (url, secret_env) in enumerate(targets):
+        entry_id = _entry_id("webhook", event, key, str(index), url)
+        body = orjson.dumps({"id": entry_id, "event": event, "created_at": at, **says})
+        entry = OutboxEntry(entry_id, "webhook", event, at, at, form_id, None, run_id)
+        entries.append(replace(entry, target=url, secret_env=secret_env, body=body))
+    return entries
+
+
+def decided(form: Form, action_id: str | None) -> list[OutboxEntry]:
+    """Return the events that tell how ``form`` ended; none where its app tells nobody.
+
+    Args:
+        form: the form, closed.
+        action_id: the action that was chosen, None at a deadline.
+    """
+    targets = [(hook["url"], hook["secret_env"]) for hook in form.definition.webhooks]
+    says = {
+        "app_id": form.app_id,
+        "run_id": form.run_id,
+        "form_id": form.form_id,
+        "node_id": form.node_id,
+        "status": str(form.status),
+        "action_id": action_id,
+    }
+    return new_webhooks(targets, "form.decided", form.form_id, form.closed_at or 0.0, says, form.run_id, form.form_id)
 
 
 def _entry_id(*parts: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
 from graph.ports import InboxItem
+from store.outbox_record import OutboxEntry
 
 RunStatus = Literal["running", "paused"] | RunEnd
 
@@ -73,7 +74,8 @@ class JournalWrite:
     ``head``: number of the last fact before these. ``found_epoch``: the epoch that the writer knows of;
     ``epoch``: the same for the owner, one more for a successor that takes the run over with this write.
     ``taken``: ids of inbox items that these facts take up. ``new_run``: set for the first write of a run (then
-    ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty.
+    ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty. ``outbox``:
+    what these facts have sent.
     """
 
     run_id: str
@@ -85,6 +87,7 @@ class JournalWrite:
     new_run: NewRun | None = None
     actor: str = ""
     lease_id: str = field(default="", repr=False)
+    outbox: Sequence[OutboxEntry] = ()
 
     @property
     def new_head(self) -> int:

@@ -31,7 +31,7 @@ def _compile(data: HumanInputData) -> EffectStep:
         if isinstance(field, ParagraphInput) and field.default is not None and field.default.type == "variable"
     ]
     methods = [method.model_dump() for method in data.delivery_methods]
-    bodies = [Template(m["config"]["body"]) if m["type"] == "email" else None for m in methods]
+    mails = [_mail_templates(m) for m in methods]
     title, timeout_s, rules = data.title, data.timeout_s, data.greenroom
 
     async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
@@ -45,7 +45,7 @@ def _compile(data: HumanInputData) -> EffectStep:
             inputs=[field(pool) for field in fields],
             actions=[dict(action) for action in actions],
             resolved_default_values=resolved,
-            delivery_methods=[_with_body(m, b, pool) for m, b in zip(methods, bodies, strict=True)],
+            delivery_methods=[_with_mail(m, texts, pool) for m, texts in zip(methods, mails, strict=True)],
             timeout_s=timeout_s,
             rules=rules,
         )
@@ -54,11 +54,17 @@ def _compile(data: HumanInputData) -> EffectStep:
     return step
 
 
-def _with_body(method: dict[str, Any], body: Template | None, pool: VariablePool) -> dict[str, Any]:
+def _mail_templates(method: dict[str, Any]) -> dict[str, Template]:
+    if method["type"] != "email":
+        return {}
+    return {name: Template(method["config"][name]) for name in ("subject", "body")}
+
+
+def _with_mail(method: dict[str, Any], texts: dict[str, Template], pool: VariablePool) -> dict[str, Any]:
     """Return the delivery method with its mail's references filled in; ``{{#url#}}`` stays for the mailer."""
-    if body is None:
+    if not texts:
         return method
-    return {**method, "config": {**method["config"], "body": body.text(pool)}}
+    return {**method, "config": {**method["config"], **{name: text.text(pool) for name, text in texts.items()}}}
 
 
 def _compile_field(field: FormInput) -> Callable[[VariablePool], dict[str, Any]]:
