@@ -1,22 +1,26 @@
 """Makes the form of a node execution: who may answer it, and the hashes of their form tokens. Pure."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from actors.messages import FormOrder
+from actors.errors import NotMailMethodError
+from actors.messages import DeliveryTestOrder, FormOrder
 from hitl.deadline import global_deadline, node_deadline
-from hitl.form import Form, FormDefinition, FormStatus
+from hitl.form import Form, FormDefinition, FormKind, FormStatus
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
 from hitl.mail_text import mail_templates
 from hitl.policy import may_act, token_surfaces
-from hitl.recipient import ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
+from hitl.recipient import DEBUGGER, ActingAccount, Member, Recipient, RecipientType, display_in_ui, recipients_for
 from hitl.surface import Surface
 from store.forms import TokenRow
 
 _FILE_TYPES = frozenset({"file", "file-list"})
 
 
-def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Callable[[], str]) -> Form:
+def new_form(
+    order: FormOrder, now: float, global_timeout_s: float, new_id: Callable[[], str], kind: FormKind = "runtime"
+) -> Form:
     """Return the waiting form that ``order`` asks for.
 
     Args:
@@ -24,7 +28,9 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         now: Unix seconds; both deadlines count from it.
         global_timeout_s: after so long the run is given up; 0 or less: never.
         new_id: makes ids.
+        kind: a delivery test has neither a run nor a global deadline.
     """
+    is_runtime = kind == "runtime"
     request = order.request
     definition = FormDefinition(
         request.form_content,
@@ -41,15 +47,15 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         form_id=new_id(),
         workspace_id=order.workspace_id,
         app_id=order.app_id,
-        run_id=request.run_id,
+        run_id=request.run_id if is_runtime else None,
         node_id=request.node_id,
         execution_id=request.execution_id,
-        kind="runtime",
+        kind=kind,
         definition=definition,
         status=FormStatus.WAITING,
         created_at=now,
         expires_at=node_deadline(now, request.timeout_s),
-        global_expires_at=global_deadline(now, global_timeout_s),
+        global_expires_at=global_deadline(now, global_timeout_s if is_runtime else None),
         invoke_source=order.invoke_source,
     )
 
@@ -60,11 +66,15 @@ def needs_members(delivery_methods: Sequence[Any]) -> bool:
 
 
 def new_recipients(
-    order: FormOrder, form_id: str, members: Sequence[Member], new_id: Callable[[], str]
+    order: FormOrder,
+    form_id: str,
+    members: Sequence[Member],
+    new_id: Callable[[], str],
+    kind: FormKind = "runtime",
 ) -> list[Recipient]:
     """Return the recipients of a new form, in the order of spec/hitl.md 1.11."""
     actor = ActingAccount(order.account_id) if order.account_id else None
-    specs = recipients_for(order.request.delivery_methods, order.invoke_source, actor, members)
+    specs = recipients_for(order.request.delivery_methods, order.invoke_source, actor, members, kind)
     return [Recipient(new_id(), form_id, spec.type, payload=spec.payload) for spec in specs]
 
 
@@ -89,3 +99,16 @@ def token_rows(form: Form, recipient: Recipient, key: TokenKey) -> list[TokenRow
 def may_answer_by_id(recipients: Sequence[Recipient]) -> bool:
     """Whether an account of the workspace may answer by form id: through the console, where every form can be."""
     return any(each.is_active and each.type in (RecipientType.CONSOLE, RecipientType.BACKSTAGE) for each in recipients)
+
+
+def delivery_test_form(order: DeliveryTestOrder) -> FormOrder:
+    """Return the form that a delivery test opens: with the tried method alone, on, as for the account that tries it.
+
+    Raises:
+        NotMailMethodError: the node has no such method, or it is no e-mail.
+    """
+    methods = [method for method in order.request.delivery_methods if method.get("id") == order.delivery_method_id]
+    if not methods or methods[0].get("type") != "email":
+        raise NotMailMethodError(order.delivery_method_id)
+    request = replace(order.request, delivery_methods=[{**methods[0], "enabled": True}])
+    return FormOrder(request, order.workspace_id, order.app_id, DEBUGGER, order.account_id)

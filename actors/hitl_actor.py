@@ -17,10 +17,11 @@ from actors.background import Background
 from actors.calls import HITL_ACTOR, hint_courier, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
-from actors.form_opening import needs_members, new_form, new_recipients, token_rows
+from actors.errors import NoMailRecipientsError, NoMailServerError
+from actors.form_opening import delivery_test_form, needs_members, new_form, new_recipients, token_rows
 from actors.key_check import check_key
 from actors.leases import LeaseHolder
-from actors.messages import FormOrder, SubmitOrder
+from actors.messages import DeliveryTestOrder, FormOrder, SubmitOrder
 from actors.run_segment import WallClock
 from actors.run_waker import RunWaker
 from actors.settings import Settings
@@ -30,7 +31,7 @@ from graph.ports import OpenedForm
 from hitl.deadline import next_deadline
 from hitl.disposition import Disposition, dispositions
 from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
-from hitl.form import Form
+from hitl.form import Form, FormKind
 from hitl.form_state import check_open, decide_deadline
 from hitl.form_token import TokenKey
 from hitl.recipient import ApprovalChannel, Recipient
@@ -74,6 +75,22 @@ class HitlActor:
             UnavailableError: the store is away.
         """
         return await self._whole(self._open(order))
+
+    async def test_delivery(self, order: DeliveryTestOrder) -> str:
+        """Open a form that no run waits for, which sends the mails of the tried method; return its id.
+
+        The same execution id gives the same form again. Durable on return; a crash before leaves nothing.
+
+        Raises:
+            NotMailMethodError: the node has no such e-mail method.
+            NoMailRecipientsError: the method reaches nobody.
+            NoMailServerError: no mail server is configured.
+            UnavailableError: the store is away.
+        """
+        if not self._settings.smtp_url:
+            raise NoMailServerError()
+        opened = await self._whole(self._open(delivery_test_form(order), "delivery_test"))
+        return opened.form_id
 
     async def submit(self, order: SubmitOrder) -> None:
         """Check an answer, store it, close the form for everybody, and wake the run.
@@ -142,12 +159,14 @@ class HitlActor:
         """Return the version of the code that runs here."""
         return code_version()
 
-    async def _open(self, order: FormOrder) -> OpenedForm:
+    async def _open(self, order: FormOrder, kind: FormKind = "runtime") -> OpenedForm:
         key = await self._token_key()
-        form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id)
+        form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id, kind)
         is_by_mail = needs_members(order.request.delivery_methods)
         members = await self._ports.accounts.members(order.workspace_id) if is_by_mail else []
-        recipients = new_recipients(order, form.form_id, members, _new_id)
+        recipients = new_recipients(order, form.form_id, members, _new_id, kind)
+        if kind == "delivery_test" and not recipients:
+            raise NoMailRecipientsError()
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
         stored = await self._ports.forms.open(form, recipients, tokens)
         self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))

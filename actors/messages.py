@@ -162,6 +162,20 @@ class FormOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryTestOrder:
+    """A trial of one e-mail delivery method: a real mail with a real form, for which no run waits.
+
+    ``request``: as ``hitl.form_preview.request_of_node`` gives it, its execution id one of its own.
+    """
+
+    request: FormRequest
+    delivery_method_id: str
+    workspace_id: str
+    app_id: str
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownFiles:
     """The files that one submitter may use, looked up beforehand; implements hitl.answer_file.OwnedFiles.
 

@@ -11,6 +11,7 @@ form.py          Form, FormDefinition, FormStatus
 form_state.py    waiting -> submitted | timeout | expired; the first decision wins
 deadline.py      node deadline and global deadline
 submission.py    an answer checked against its form
+form_preview.py  a node tried out without a run: what it would ask, what an answer would give
 mail_text.py     the text of a mail about a form
 webhook.py       what a webhook is told, and how it is signed
 answer_file.py   the files of an answer: ownership, type, extension, transfer method

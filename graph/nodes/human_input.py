@@ -22,6 +22,20 @@ _FIELD = re.compile(r"\{\{#\$output\.([A-Za-z_][A-Za-z0-9_]{0,29})#\}\}")
 
 
 def _compile(data: HumanInputData) -> EffectStep:
+    request_of = compile_request(data)
+
+    async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
+        request = request_of(pool, context.run_id, context.node_id, context.execution_id)
+        return FormAsked(request, await context.effects.forms.open_form(request))
+
+    return step
+
+
+def compile_request(data: HumanInputData) -> Callable[[VariablePool, str, str, str], FormRequest]:
+    """Return what makes the node's question from a pool, a run id, a node id and an execution id.
+
+    What it returns raises NodeError where a select's options are no list of texts.
+    """
     content = Template(data.form_content)
     fields = [_compile_field(field) for field in data.inputs]
     actions = [action.model_dump() for action in data.user_actions]
@@ -34,12 +48,12 @@ def _compile(data: HumanInputData) -> EffectStep:
     mails = [_mail_templates(m) for m in methods]
     title, timeout_s, rules = data.title, data.timeout_s, data.greenroom
 
-    async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
+    def request_of(pool: VariablePool, run_id: str, node_id: str, execution_id: str) -> FormRequest:
         resolved = {name: value for name, selector in defaults if (value := pool.get(selector)) is not MISSING}
-        request = FormRequest(
-            run_id=context.run_id,
-            node_id=context.node_id,
-            execution_id=context.execution_id,
+        return FormRequest(
+            run_id=run_id,
+            node_id=node_id,
+            execution_id=execution_id,
             node_title=title,
             form_content=content.markdown(pool),
             inputs=[field(pool) for field in fields],
@@ -49,9 +63,8 @@ def _compile(data: HumanInputData) -> EffectStep:
             timeout_s=timeout_s,
             rules=rules,
         )
-        return FormAsked(request, await context.effects.forms.open_form(request))
 
-    return step
+    return request_of
 
 
 def _mail_templates(method: dict[str, Any]) -> dict[str, Template]:
