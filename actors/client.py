@@ -36,8 +36,10 @@ from graph.events import Fact, TextPart
 from graph.start_form import check_inputs
 from hitl.disposition import Disposition
 from hitl.errors import FormNotFoundError
+from hitl.form import Form
 from hitl.surface import Surface
 from store.errors import AppNotFoundError
+from store.outbox import Delivery, SqlOutbox
 from store.run_record import NewRun
 
 INVOKE_SOURCE = "python"
@@ -167,6 +169,14 @@ class Greenroom:
         """
         return self._loop.call(FormsClient().disposition(form_id, Surface(surface)))
 
+    def deliveries(self, form_id: str) -> list[Delivery]:
+        """Return how the mails and events of a form fare: pending, sent, failed or dropped, and why.
+
+        Raises:
+            FormNotFoundError: no such form in the account's workspace.
+        """
+        return self._loop.call(self._deliveries(form_id))
+
     async def _order(self, app: str, inputs: Mapping[str, Any], user: str) -> RunOrder:
         ports = self._ports
         record = await ports.apps.find_app(app)
@@ -196,11 +206,21 @@ class Greenroom:
         )
         return account.account_id
 
-    async def _submit(self, form_id: str, action: str, inputs: dict[str, Any]) -> None:
+    async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)
-        recipients = (await self._ports.forms.recipients([form_id])).get(form_id, [])
         workspace = await self._ports.accounts.ensure_workspace(self._settings.workspace_name)
-        if form is None or form.workspace_id != workspace.workspace_id or not may_answer_by_id(recipients):
+        if form is None or form.workspace_id != workspace.workspace_id:
+            raise FormNotFoundError()
+        return form
+
+    async def _deliveries(self, form_id: str) -> list[Delivery]:
+        await self._form(form_id)
+        return await SqlOutbox(self._ports.database).deliveries(form_id)
+
+    async def _submit(self, form_id: str, action: str, inputs: dict[str, Any]) -> None:
+        form = await self._form(form_id)
+        recipients = (await self._ports.forms.recipients([form_id])).get(form_id, [])
+        if not may_answer_by_id(recipients):
             raise FormNotFoundError()
         account_id = await self._account_id(form.workspace_id)
         await FormsClient().submit(SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id))

@@ -10,11 +10,13 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from actors.mail_server import mail_server_of
 from actors.secrets import load_secrets
 from actors.settings import Settings
 from cli.installation import database_sentences, local_address, read_settings
 from effects.code_sandbox.errors import MEND
 from effects.code_sandbox.image import is_built
+from effects.mail import Mailer, MailServerAwayError
 from graph.errors import GreenroomError
 from store.database import open_database
 
@@ -37,6 +39,8 @@ def doctor() -> None:
     faults = findings(settings)
     for fault in faults:
         console.print(f"! {fault}", markup=False)
+    if not settings.smtp_url:
+        console.print("note: no mail server is configured, so forms send no mails (GREENROOM_SMTP_URL).")
     if settings.database_url.startswith("sqlite"):
         console.print(
             f"note: SQLite carries about {SQLITE_COMMITS_PER_S} commits a second over all processes of one machine; "
@@ -76,6 +80,10 @@ def findings(settings: Settings) -> list[str]:
             asyncio.run(reach_database(settings))
     except GreenroomError as error:
         faults.append(str(error))
+    try:
+        asyncio.run(reach_mail_server(settings))
+    except GreenroomError as error:
+        faults.append(str(error))
     if not is_built():
         faults.append(f"the code sandbox is not built; code nodes fail: {MEND}")
     if settings.data_dir.exists() and not os.access(settings.data_dir, os.W_OK | os.X_OK):
@@ -89,6 +97,21 @@ def findings(settings: Settings) -> list[str]:
         except OSError as error:
             faults.append(f"the secrets file {secrets_file} cannot be read: {error.strerror}")
     return faults
+
+
+async def reach_mail_server(settings: Settings) -> None:
+    """Return if no mail server is configured, or it answers and takes the login.
+
+    Raises:
+        MailServerAwayError: it does not.
+    """
+    server = mail_server_of(settings)
+    if server is None:
+        return
+    try:
+        await Mailer(server, ANSWER_TIMEOUT_S).check()
+    except MailServerAwayError as error:
+        raise MailServerAwayError(f"GREENROOM_SMTP_URL: {server.host}:{server.port}: {error}") from None
 
 
 async def reach_database(settings: Settings) -> None:
