@@ -27,7 +27,7 @@ CLAIM_S: Final = 120.0
 REFILL_S: Final = 30.0
 """Longest pause between two looks into the outbox, where every hint was lost."""
 _ANOTHER_COURIER_S: Final = 0.05
-MAX_ATTEMPTS: Final = 30
+MAX_ATTEMPTS: Final = 40
 FIRST_DELAY_S: Final = 15.0
 LONGEST_DELAY_S: Final = 3600.0
 

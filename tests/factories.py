@@ -76,9 +76,14 @@ def document(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str
 
 def workflow(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Workflow:
     """Return the parsed workflow of the given graph."""
-    parsed = parse_document(document(nodes, edges, mode))
-    assert parsed.workflow is not None, parsed.faults
-    return parsed.workflow
+    return parsed(document(nodes, edges, mode))
+
+
+def parsed(file: dict[str, Any]) -> Workflow:
+    """Return the parsed workflow of a whole file."""
+    found = parse_document(file)
+    assert found.workflow is not None, found.faults
+    return found.workflow
 
 
 def plan(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], mode: str = "workflow") -> Plan:

@@ -21,6 +21,7 @@ from cli.sample_app import Sample, keep, kept_file, read_kept
 from cli.start_checks import data_folder_lock, prepare_data_folder
 from cli.up_command import free_port
 from graph.errors import GreenroomError
+from local_mail import local_mail
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "approval.yml")
@@ -219,6 +220,23 @@ def test_doctor_tells_a_broken_secrets_file_and_where_greenroom_is(data_dir: Pat
     assert f"at http://127.0.0.1:{port}: nothing answers" in sick.text
     assert "secrets.json cannot be used" in sick.text
     assert "hunter2" not in sick.text
+
+
+def test_doctor_tells_what_is_wrong_with_the_mail_server(data_dir: Path) -> None:
+    """The doctor speaks with the mail server: one that is away, or refuses the login, is a finding."""
+    greenroom(data_dir, "migrate")
+    assert "forms send no mails" in greenroom(data_dir, "doctor").text
+    port, sender = free_port(), {"GREENROOM_SMTP_FROM": "g@x.example", "GREENROOM_SMTP_TLS": "none"}
+    away = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://u:hunter2@127.0.0.1:{port}", **sender)
+    assert away.exit_code == 1
+    assert f"GREENROOM_SMTP_URL: 127.0.0.1:{port}: " in away.text
+    with local_mail() as mails:
+        url = f"127.0.0.1:{mails.port}"
+        well = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://{url}", **sender)
+        refused = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://u:hunter2@{url}", **sender)
+    assert well.exit_code == 0
+    assert refused.exit_code == 1 and "the login was refused" in refused.text
+    assert "hunter2" not in away.text + refused.text
 
 
 def test_import_reads_no_endless_file(data_dir: Path) -> None:
