@@ -23,7 +23,7 @@ from typing import Any, Self
 import ray
 import uuid_utils
 
-from actors.calls import NAMESPACE, SUPERVISOR, find
+from actors.calls import NAMESPACE, SUPERVISOR, find, hint_courier
 from actors.form_opening import may_answer_by_id
 from actors.forms import FormsClient
 from actors.loop_thread import LoopThread
@@ -177,6 +177,14 @@ class Greenroom:
         """
         return self._loop.call(self._deliveries(form_id))
 
+    def resend(self, form_id: str) -> int:
+        """Have the failed mails and events of a form tried again; return how many. Durable on return.
+
+        Raises:
+            FormNotFoundError: no such form in the account's workspace.
+        """
+        return self._loop.call(self._resend(form_id))
+
     async def _order(self, app: str, inputs: Mapping[str, Any], user: str) -> RunOrder:
         ports = self._ports
         record = await ports.apps.find_app(app)
@@ -216,6 +224,12 @@ class Greenroom:
     async def _deliveries(self, form_id: str) -> list[Delivery]:
         await self._form(form_id)
         return await SqlOutbox(self._ports.database).deliveries(form_id)
+
+    async def _resend(self, form_id: str) -> int:
+        await self._form(form_id)
+        count = await SqlOutbox(self._ports.database).resend(form_id, time.time())
+        hint_courier()
+        return count
 
     async def _submit(self, form_id: str, action: str, inputs: dict[str, Any]) -> None:
         form = await self._form(form_id)

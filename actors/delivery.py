@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import structlog
 
 from actors.background import Background
-from graph.errors import GreenroomError, RefusedError
+from graph.errors import GreenroomError, RefusedError, UnavailableError
 from graph.ports import Clock
 from store.outbox import Attempt, Outbox
 from store.outbox_record import OutboxEntry
@@ -27,6 +27,7 @@ CLAIM_S: Final = 120.0
 REFILL_S: Final = 30.0
 """Longest pause between two looks into the outbox, where every hint was lost."""
 _ANOTHER_COURIER_S: Final = 0.05
+_RECORD_AGAIN_S: Final = 1.0
 MAX_ATTEMPTS: Final = 40
 FIRST_DELAY_S: Final = 15.0
 LONGEST_DELAY_S: Final = 3600.0
@@ -114,16 +115,28 @@ class Deliveries:
             return min(next_at - now, REFILL_S)
         claimed = await self._outbox.claim(now, now + CLAIM_S, free)
         for entry in claimed:
-            self._under_way.add(entry.entry_id)
-            self._background.start(self._deliver(entry), f"send {entry.entry_id}")
+            # One whose loan ran out because the store was away for its record is not tried a second time.
+            if entry.entry_id not in self._under_way:
+                self._under_way.add(entry.entry_id)
+                self._background.start(self._deliver(entry), f"send {entry.entry_id}")
         return 0.0 if claimed else _ANOTHER_COURIER_S
 
     async def _deliver(self, entry: OutboxEntry) -> None:
         try:
-            await self._outbox.record(entry, await self._attempt(entry))
+            await self._record(entry, await self._attempt(entry))
         finally:
             self._under_way.discard(entry.entry_id)
             self._woken.set()
+
+    async def _record(self, entry: OutboxEntry, attempt: Attempt) -> None:
+        """Store what came of an attempt, however long the store is away: or what was sent would be sent again."""
+        while True:
+            try:
+                await self._outbox.record(entry, attempt)
+                return
+            except UnavailableError as error:
+                _log.warning("not recorded yet", entry_id=entry.entry_id, state=attempt.state, reason=str(error))
+            await asyncio.sleep(_RECORD_AGAIN_S)
 
     async def _attempt(self, entry: OutboxEntry) -> Attempt:
         """Try once and return what came of it."""

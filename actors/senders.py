@@ -68,8 +68,7 @@ class MailSender:
         if not email:
             raise MailRefusedError("the recipient has no e-mail address")
         token = await self._token(recipient)
-        template = form.definition.mails.get(str(recipient.payload.get("delivery_method_id")))
-        text = write_mail(template, entry.occasion, form, email, self._link(form, token), token)
+        text = write_mail(_template(form, recipient), entry.occasion, form, email, self._link(form, token), token)
         message_id = f"<{entry.entry_id}.{recipient.generation}@{self._mailer.domain}>"
         mail = OutgoingMail(email, text.subject, text.text, text.html, message_id, self._clock.now())
         try:
@@ -108,6 +107,13 @@ class MailSender:
 
     def _link(self, form: Form, token: str) -> str:
         return f"{self._public_url}/form/{token}" if token else f"{self._public_url}/inbox/forms/{form.form_id}"
+
+
+def _template(form: Form, recipient: Recipient) -> Mapping[str, str] | None:
+    """Return the text of the recipient's delivery method; whoever came in later is sent that of the first one."""
+    mails = form.definition.mails
+    method_id = str(recipient.payload.get("delivery_method_id"))
+    return mails.get(method_id) or next(iter(mails.values()), None)
 
 
 class WebhookSender:

@@ -58,3 +58,7 @@ _.namespace
 
 # Called by name through actors.calls.
 _.recall
+
+# Called by name by the mail server of the tests.
+_.handle_RCPT
+_.handle_DATA

@@ -162,9 +162,14 @@ def _checked_address(text: str) -> Address:
         address = Address(addr_spec=text)
     except (ValueError, IndexError, MessageError):
         raise MailRefusedError(f"{text!r} is no e-mail address") from None
-    if not address.domain or not text.isprintable() or address.addr_spec != text:
+    try:
+        # What follows the @ has a spelling that every server reads; what stands before it has none.
+        host = address.domain if address.domain.startswith("[") else address.domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        host = ""
+    if not host or not text.isprintable() or address.addr_spec != text:
         raise MailRefusedError(f"{text!r} is no e-mail address")
-    return address
+    return Address(username=address.username, domain=host)
 
 
 def _about_mail(error: aiosmtplib.SMTPException) -> MailRefusedError | MailServerAwayError:

@@ -28,8 +28,15 @@ class MemoryOutbox:
     async def record(self, entry: OutboxEntry, attempt: Attempt) -> None:
         """Store what came of a claimed entry; see Outbox."""
         stored = self._store.outbox[entry.entry_id]
-        if (stored.attempts, stored.state) == (entry.attempts, "pending"):
+        if stored.state == "pending" and (stored.attempts == entry.attempts or attempt.state == "sent"):
             self._store.outbox[entry.entry_id] = recorded(entry, attempt)
+
+    async def resend(self, form_id: str, now: float) -> int:
+        """Make what failed of a form due again; see Outbox."""
+        failed = [each for each in self._store.outbox.values() if (each.form_id, each.state) == (form_id, "failed")]
+        for each in failed:
+            self._store.outbox[each.entry_id] = replace(each, state="pending", attempts=0, next_at=now)
+        return len(failed)
 
     async def next_at(self) -> float | None:
         """Return when the next entry is due; see Outbox."""

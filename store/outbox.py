@@ -62,7 +62,14 @@ class Outbox(Protocol):
         ...
 
     async def record(self, entry: OutboxEntry, attempt: Attempt) -> None:
-        """Store what came of a claimed entry; nothing where it was claimed anew since."""
+        """Store what came of a claimed entry.
+
+        Nothing is stored where it was claimed anew since, unless it was sent, which is so whoever claimed it.
+        """
+        ...
+
+    async def resend(self, form_id: str, now: float) -> int:
+        """Make the failed mails and events of a form due again, with all their attempts; return how many."""
         ...
 
     async def next_at(self) -> float | None:
@@ -89,22 +96,16 @@ _DUE = (
     .limit(bindparam("key_limit"))
     .with_for_update(skip_locked=True)
 )
-_IS_CLAIMED = (
-    outbox.c.entry_id == bindparam("key_entry_id"),
-    outbox.c.attempts == bindparam("key_attempts"),
-    is_pending,
-)
-_CLAIM = update(outbox).where(*_IS_CLAIMED).values(attempts=bindparam("new_attempts"), next_at=bindparam("new_next_at"))
-_RECORD = (
+_OPEN = update(outbox).where(outbox.c.entry_id == bindparam("key_entry_id"), is_pending)
+_CLAIMED = _OPEN.where(outbox.c.attempts == bindparam("key_attempts"))
+_CLAIM = _CLAIMED.values(attempts=bindparam("new_attempts"), next_at=bindparam("new_next_at"))
+_RECORDED = {name: bindparam(f"new_{name}") for name in ("state", "last_error", "next_at", "message_id", "sent_at")}
+_RECORD = _CLAIMED.values(_RECORDED)
+_RECORD_SENT = _OPEN.values(_RECORDED)
+_RESEND = (
     update(outbox)
-    .where(*_IS_CLAIMED)
-    .values(
-        state=bindparam("new_state"),
-        last_error=bindparam("new_last_error"),
-        next_at=bindparam("new_next_at"),
-        message_id=bindparam("new_message_id"),
-        sent_at=bindparam("new_sent_at"),
-    )
+    .where(outbox.c.form_id == bindparam("key_form_id"), outbox.c.state == "failed")
+    .values(state="pending", attempts=0, next_at=bindparam("new_next_at"))
 )
 _NEXT_AT = select(func.min(outbox.c.next_at)).where(is_pending)
 _OF_FORM = (
@@ -145,9 +146,17 @@ class SqlOutbox:
     async def record(self, entry: OutboxEntry, attempt: Attempt) -> None:
         """Store what came of a claimed entry; see Outbox."""
         after = recorded(entry, attempt)
-        names = ("state", "last_error", "next_at", "message_id", "sent_at")
-        values = _key(entry) | _new(**{name: getattr(after, name) for name in names})
-        await self._database.write(lambda connection: connection.execute(_RECORD, values))
+        values = _new(**{name: getattr(after, name) for name in _RECORDED})
+        if attempt.state == "sent":
+            statement, key = _RECORD_SENT, {"key_entry_id": entry.entry_id}
+        else:
+            statement, key = _RECORD, _key(entry)
+        await self._database.write(lambda connection: connection.execute(statement, key | values))
+
+    async def resend(self, form_id: str, now: float) -> int:
+        """Make what failed of a form due again; see Outbox."""
+        values = {"key_form_id": form_id, "new_next_at": now}
+        return await self._database.write(lambda connection: connection.execute(_RESEND, values).rowcount)
 
     async def next_at(self) -> float | None:
         """Return when the next entry is due; see Outbox."""

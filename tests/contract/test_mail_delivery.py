@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -20,6 +21,8 @@ from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
 from local_mail import LocalMail, body_of, free_port, local_mail
 from store.errors import StoreUnavailableError
+from store.outbox import Attempt, Outbox
+from store.outbox_record import OutboxEntry
 from store.outbox_rows import add_mail
 from store_world import ANSWER, NOW, PERSON, StoreWorld, make_id, memory_world, new_form, sql_world, start
 
@@ -57,11 +60,13 @@ def mails() -> Iterator[LocalMail]:
 class Post:
     """A courier's work without its actor, over one store."""
 
-    def __init__(self, world: StoreWorld, server: MailServer | None, **options: object) -> None:
+    def __init__(
+        self, world: StoreWorld, server: MailServer | None, outbox: Any = None, timeout_s: float = 5.0, **options: Any
+    ) -> None:
         self.world, self.clock = world, SetClock()
-        mailer = Mailer(server, timeout_s=float(str(options.pop("timeout_s", 5)))) if server else None
+        mailer = Mailer(server, timeout_s) if server else None
         sender = MailSender(world.forms, mailer, self._key, PUBLIC + "/", self.clock)
-        self.deliveries = Deliveries(world.outbox, {"mail": sender.send}, self.clock, **options)  # type: ignore
+        self.deliveries = Deliveries(outbox or world.outbox, {"mail": sender.send}, self.clock, **options)
 
     async def _key(self) -> TokenKey:
         return KEY
@@ -110,6 +115,25 @@ class Post:
         """Set the clock forward."""
         self.clock.at += seconds
         self.deliveries.wake()
+
+
+class HaltedOutbox:
+    """An outbox that stores no record until it may go on; ``reached``: the first record was tried."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.claim, self.next_at = outbox.claim, outbox.next_at
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        self.error: Exception | None = None
+
+    async def record(self, entry: OutboxEntry, attempt: Attempt) -> None:
+        """Wait, fail once if told to, and store."""
+        self.reached.set()
+        await self.go_on.wait()
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        await self._outbox.record(entry, attempt)
 
 
 def recipient(form: Form, email: str, type: RecipientType = RecipientType.EMAIL_EXTERNAL, **payload) -> Recipient:
@@ -209,14 +233,8 @@ async def test_closed_form_sends_no_mail(mails: LocalMail, how: str):
 async def test_crash_before_the_record_repeats_the_same_mail(mails: LocalMail):
     """A courier that dies between 250 and its record: the next one sends the same Message-ID and the same link."""
     world = memory_world()
-    dying, living = Post(world, mails.server), Post(world, mails.server)
-
-    async def dies(*_: object) -> None:
-        raise StoreUnavailableError("the process is gone")
-
+    dying, living = Post(world, mails.server, HaltedOutbox(world.outbox)), Post(world, mails.server)
     form = await dying.open("ann@x.example")
-    dying.deliveries._outbox = type("Dying", (), {"claim": world.outbox.claim, "next_at": world.outbox.next_at})()
-    dying.deliveries._outbox.record = dies
     async with dying.working(), asyncio.timeout(20):
         while not mails.taken:
             await asyncio.sleep(0.01)
@@ -227,6 +245,49 @@ async def test_crash_before_the_record_repeats_the_same_mail(mails: LocalMail):
     first, second = mails.taken
     assert first["Message-ID"] == second["Message-ID"]
     assert body_of(first, "html") == body_of(second, "html")
+
+
+async def test_store_that_is_away_for_the_record_repeats_nothing(mails: LocalMail):
+    """A courier that lives records what it sent as soon as the store is back, however long that takes."""
+    world = memory_world()
+    halted = HaltedOutbox(world.outbox)
+    post = Post(world, mails.server, halted)
+    form = await post.open("ann@x.example")
+    async with post.working():
+        async with asyncio.timeout(20):
+            await halted.reached.wait()
+        post.pass_time(CLAIM_S + 1)
+        async with asyncio.timeout(20):
+            while (await post.world.outbox.deliveries(form.form_id))[0].attempts < 2:
+                await asyncio.sleep(0.01)
+        halted.error = StoreUnavailableError("away")
+        halted.go_on.set()
+        await post.until(form, "sent")
+    assert len(mails.taken) == 1
+
+
+async def test_failed_mail_is_sent_again_when_told(world: StoreWorld, mails: LocalMail):
+    """What failed for want of a mail server is sent once there is one, on demand; what was sent is not."""
+    without, post = Post(world, None), Post(world, mails.server)
+    form = await post.open("ann@x.example")
+    async with without.working():
+        await without.until(form, "failed")
+    assert await world.outbox.resend(form.form_id, NOW) == 1
+    async with post.working():
+        await post.until(form, "sent")
+    assert await world.outbox.resend(form.form_id, NOW) == 0
+    assert len(mails.taken) == 1
+
+
+async def test_other_scripts_arrive_as_they_are(mails: LocalMail):
+    """Subject, body and host name in any script; the host in the spelling that every server reads."""
+    post = Post(memory_world(), mails.server)
+    form = await post.open("ann@bücher.example", subject="Größe 大", body="Привет, [открыть]({{#url#}})")
+    async with post.working():
+        await post.until(form, "sent")
+    (mail,) = mails.taken
+    assert mails.asked == ["ann@xn--bcher-kva.example"]
+    assert mail["Subject"] == "Größe 大" and body_of(mail, "plain").startswith("Привет, ")
 
 
 async def test_attempts_are_bounded(mails: LocalMail):

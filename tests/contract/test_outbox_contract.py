@@ -114,6 +114,15 @@ async def test_record_of_an_older_claim_changes_nothing(world: StoreWorld):
     assert await world.outbox.next_at() is None
 
 
+async def test_record_of_a_sent_entry_counts_whoever_claimed_it_since(world: StoreWorld):
+    """What was sent is sent: a record that comes late still ends the entry."""
+    form, _ = await open_with_mails(world, "ann")
+    (late,) = await world.outbox.claim(NOW, NOW + 60, 10)
+    await world.outbox.claim(NOW + 60, NOW + 120, 10)
+    await world.outbox.record(late, Attempt("sent", NOW + 61, message_id="<1@x>"))
+    assert (await world.outbox.deliveries(form.form_id))[0].state == "sent"
+
+
 async def test_failed_attempt_is_due_again_at_its_time(world: StoreWorld):
     """An attempt that may be repeated leaves the reason and the next time."""
     form, _ = await open_with_mails(world, "ann")
