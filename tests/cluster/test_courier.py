@@ -1,5 +1,6 @@
 """Mails and events on the real courier: sent at once, also by its successor, and tried out without a run."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -9,9 +10,11 @@ import pytest
 
 import factories as f
 from actors.calls import COURIER
+from actors.client import Greenroom
 from actors.errors import NoMailRecipientsError, NotMailMethodError
 from actors.forms import FormsClient
 from actors.messages import DeliveryTestOrder, SubmitOrder
+from hitl.errors import FormNotFoundError
 from hitl.form import FormStatus
 from hitl.form_preview import request_of_node
 from hitl.form_token import hash_token
@@ -124,6 +127,29 @@ async def test_mail_is_sent_when_the_form_opens_and_its_link_answers_it(town: To
 
     found = await town.stage.until(recorded, "the records")
     assert {(each.kind, each.occasion) for each in found} == {("mail", "opened"), ("webhook", "form.decided")}
+
+
+async def test_python_client_shows_how_mails_fare_and_has_failed_ones_sent_again(town: Town):
+    """A mail that was refused for good shows why; sent again on demand it is taken."""
+    town.mails.rcpt[ANN] = ["550 not today"]
+    outcome = await town.stage.ports.runs.start(await town.stage.order("mail"))
+    form_id = outcome.forms[0].form_id
+    greenroom = await asyncio.to_thread(Greenroom.connect, settings=town.stage.settings)
+    try:
+
+        async def failed():
+            (mail,) = await asyncio.to_thread(greenroom.deliveries, form_id)
+            return mail if mail.state == "failed" else None
+
+        mail = await town.stage.until(failed, "the refusal")
+        assert (mail.to, mail.last_error) == (ANN, "550 not today")
+        assert await asyncio.to_thread(greenroom.resend, form_id) == 1
+        (taken,) = await town.until_mail()
+        await town.answer(taken)
+        with pytest.raises(FormNotFoundError):
+            await asyncio.to_thread(greenroom.deliveries, "no such form")
+    finally:
+        greenroom.close()
 
 
 async def test_killed_courier_is_followed_by_one_that_sends(town: Town):
