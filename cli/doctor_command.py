@@ -9,6 +9,7 @@ import httpx2
 import typer
 from pydantic import SecretStr
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from actors.mail_server import mail_server_of
 from actors.secrets import load_secrets
@@ -19,6 +20,7 @@ from effects.code_sandbox.image import is_built
 from effects.mail import Mailer, MailServerAwayError
 from graph.errors import GreenroomError
 from store.database import open_database
+from store.outbox import SqlOutbox
 
 ANSWER_TIMEOUT_S = 3.0
 
@@ -37,6 +39,8 @@ def doctor() -> None:
     console.print(f"\nPython {sys.version.split()[0]}, Greenroom {version('greenroom')}, Ray {version('ray')}")
     console.print(f"at {local_address(settings)}: {answer_of(settings)}", markup=False)
     faults = findings(settings)
+    if failed := failed_deliveries(settings):
+        console.print(f"note: of what the outbox was to send, {failed} failed; Greenroom.deliveries tells why.")
     for fault in faults:
         console.print(f"! {fault}", markup=False)
     if not settings.smtp_url:
@@ -97,6 +101,25 @@ def findings(settings: Settings) -> list[str]:
         except OSError as error:
             faults.append(f"the secrets file {secrets_file} cannot be read: {error.strerror}")
     return faults
+
+
+def failed_deliveries(settings: Settings) -> str:
+    """Return how many mails and events were given up, "" for none or where the database does not answer."""
+    try:
+        counts = asyncio.run(_outbox_counts(settings))
+    except (GreenroomError, DBAPIError, OSError):
+        # ``findings`` tells what is wrong with the database.
+        return ""
+    failed = [(kind, count) for (kind, state), count in sorted(counts.items()) if state == "failed"]
+    return ", ".join(f"{count} of kind {kind}" for kind, count in failed)
+
+
+async def _outbox_counts(settings: Settings) -> dict[tuple[str, str], int]:
+    database = open_database(settings.database_url_to_open())
+    try:
+        return await SqlOutbox(database).counts()
+    finally:
+        await database.close()
 
 
 async def reach_mail_server(settings: Settings) -> None:

@@ -27,6 +27,7 @@ _NAMES: Final = (
 _NAME: Final = re.compile(r"\{\{\s*(#?)\s*(" + "|".join(_NAMES) + r")\s*\1\s*\}\}")
 _SECRET_NAMES: Final = frozenset({"url", "form_link", "form_token"})
 """They let their reader act; subjects are shown on locked screens and written into logs of mail servers."""
+_UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _FIELD: Final = re.compile(r"\{\{#\$output\.([A-Za-z_][A-Za-z0-9_]{0,29})#\}\}")
 _PREFIX: Final[Mapping[str, str]] = {
     "reminder": "Reminder: ",
@@ -76,7 +77,7 @@ def write_mail(
         "recipient_email": email,
     }
     subject, body = (template["subject"], template["body"]) if template else (_OUR_SUBJECT, _OUR_BODY)
-    body = _filled(body, {**values, "url": _URL, "form_link": _URL})
+    body = _UNSENDABLE.sub("\ufffd", _filled(body, {**values, "url": _URL, "form_link": _URL}))
     hidden = dict.fromkeys(_SECRET_NAMES, "")
     line = one_line(_PREFIX.get(occasion, "") + _filled(subject, {**values, **hidden}))
     return MailText(line or one_line(values["node_title"]), body.replace(_URL, link), body_as_html(body, link))

@@ -1,5 +1,6 @@
 """The ``greenroom`` command from outside: what it prints, and how it ends."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ from cli.start_checks import data_folder_lock, prepare_data_folder
 from cli.up_command import free_port
 from graph.errors import GreenroomError
 from local_mail import local_mail
+from store.database import open_database
+from store.outbox_record import new_mail
+from store.outbox_rows import add_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "approval.yml")
@@ -237,6 +241,21 @@ def test_doctor_tells_what_is_wrong_with_the_mail_server(data_dir: Path) -> None
     assert well.exit_code == 0
     assert refused.exit_code == 1 and "the login was refused" in refused.text
     assert "hunter2" not in away.text + refused.text
+
+
+def test_doctor_tells_how_many_mails_were_given_up(data_dir: Path) -> None:
+    """What failed for good in the outbox is a note; nothing is said of what still waits."""
+    greenroom(data_dir, "migrate")
+    database = open_database(f"sqlite:///{data_dir / 'greenroom.db'}")
+    entries = [new_mail("form", str(number), "opened", 0.0) for number in range(3)]
+    failed = [replace(entry, state="failed") for entry in entries[:2]]
+
+    async def put() -> None:
+        await database.write(lambda connection: add_entries(connection, [*failed, entries[2]]))
+        await database.close()
+
+    asyncio.run(put())
+    assert "of what the outbox was to send, 2 of kind mail failed" in greenroom(data_dir, "doctor").text
 
 
 def test_import_reads_no_endless_file(data_dir: Path) -> None:

@@ -87,6 +87,11 @@ def test_value_is_not_read_as_a_name():
     assert (mail.subject, mail.text) == ("{{#form_id#}}", "{{#form_token#}}")
 
 
+def test_body_holds_no_control_characters():
+    """What no mail server takes is replaced; line breaks and tabs stay."""
+    assert written("S", "a\x00b\x1b[31m\n\tc\ud800").text == "a\ufffdb\ufffd[31m\n\tc\ufffd"
+
+
 def test_mail_without_a_template_shows_content_and_link():
     """A recipient whose delivery method wrote no text is sent one of ours."""
     mail = write_mail(None, "escalated", FORM, "ann@example.com", LINK, "")
