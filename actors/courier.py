@@ -46,6 +46,14 @@ class Courier:
         if self._deliveries is not None:
             self._deliveries.wake()
 
+    async def retire(self) -> None:
+        """Send nothing more and return when what is under way is recorded: then this process may be replaced.
+
+        May be called twice. A crash in between leaves what is under way to the successor.
+        """
+        if self._deliveries is not None:
+            await self._deliveries.retire()
+
     async def version(self) -> str:
         """Return the version of the code that runs here."""
         return code_version()

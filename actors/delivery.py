@@ -26,6 +26,8 @@ CLAIM_S: Final = 120.0
 """How long an entry is lent; more than any attempt takes."""
 REFILL_S: Final = 30.0
 """Longest pause between two looks into the outbox, where every hint was lost."""
+RETIRE_S: Final = 60.0
+"""How long a courier that is replaced may take to finish; more than any attempt takes."""
 _ANOTHER_COURIER_S: Final = 0.05
 _RECORD_AGAIN_S: Final = 1.0
 MAX_ATTEMPTS: Final = 40
@@ -77,6 +79,8 @@ class Deliveries:
         self._first_delay_s = first_delay_s
         self._max_attempts = max_attempts
         self._woken = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._is_retired = False
         self._under_way: set[str] = set()
         self._background = Background()
 
@@ -99,17 +103,28 @@ class Deliveries:
             except TimeoutError:
                 pass
 
+    async def retire(self, within_s: float = RETIRE_S) -> None:
+        """Begin nothing more, and return when what is under way is recorded, or after ``within_s``."""
+        self._is_retired = True
+        try:
+            async with asyncio.timeout(within_s):
+                while self._under_way:
+                    self._ended.clear()
+                    await self._ended.wait()
+        except TimeoutError:
+            _log.warning("retired with attempts under way", count=len(self._under_way))
+
     async def close(self) -> None:
         """Break off what is under way; it is due again when its loan has run out."""
         await self._background.close()
 
     async def _begin_due(self) -> float:
         """Begin to send what is due; return after how many seconds to look again, if nothing wakes before."""
-        free = SLOTS - len(self._under_way)
+        free = 0 if self._is_retired else SLOTS - len(self._under_way)
         next_at = await self._outbox.next_at() if free else None
         now = self._clock.now()
         if next_at is None:
-            # Where all slots are taken, the first that ends wakes.
+            # Where all slots are taken, the first attempt that ends wakes.
             return REFILL_S
         if next_at > now:
             return min(next_at - now, REFILL_S)
@@ -127,6 +142,7 @@ class Deliveries:
         finally:
             self._under_way.discard(entry.entry_id)
             self._woken.set()
+            self._ended.set()
 
     async def _record(self, entry: OutboxEntry, attempt: Attempt) -> None:
         """Store what came of an attempt, however long the store is away: or what was sent would be sent again."""

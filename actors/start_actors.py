@@ -48,6 +48,9 @@ async def _start(name: str, make: Callable[[], ActorHandle], is_deployer: bool) 
     found = await ask(name, "version", patience_s=START_PATIENCE_S)
     if found == code_version() or not is_deployer:
         return
+    if name == COURIER:
+        # A mail that is interrupted between its acceptance and its record would be sent twice.
+        await ask(name, "retire", patience_s=START_PATIENCE_S)
     # All they know is in the database; their callers repeat what the change interrupts.
     ray.kill(find(name), no_restart=True)
     await _until_gone(name)

@@ -266,6 +266,26 @@ async def test_store_that_is_away_for_the_record_repeats_nothing(mails: LocalMai
     assert len(mails.taken) == 1
 
 
+async def test_courier_that_retires_finishes_what_it_began(mails: LocalMail):
+    """A courier that is replaced records what is under way and begins nothing new."""
+    world = memory_world()
+    halted = HaltedOutbox(world.outbox)
+    post = Post(world, mails.server, halted)
+    form = await post.open("ann@x.example")
+    async with post.working():
+        async with asyncio.timeout(20):
+            await halted.reached.wait()
+        retired = asyncio.create_task(post.deliveries.retire())
+        await asyncio.sleep(0)
+        post.world.outbox._store.add_mail(form.form_id, make_id("recipient", form.form_id, "ann@x.example"), "x", NOW)
+        post.deliveries.wake()
+        assert not retired.done()
+        halted.go_on.set()
+        await retired
+        assert sorted(each.state for each in await world.outbox.deliveries(form.form_id)) == ["pending", "sent"]
+    assert len(mails.taken) == 1
+
+
 async def test_failed_mail_is_sent_again_when_told(world: StoreWorld, mails: LocalMail):
     """What failed for want of a mail server is sent once there is one, on demand; what was sent is not."""
     without, post = Post(world, None), Post(world, mails.server)
