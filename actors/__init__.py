@@ -5,6 +5,7 @@
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
     hitl_actor      the only writer of forms          form_opening, answers, deadlines, human_time,
                                                       run_waker, key_check: how
+    courier         sends mails and events            delivery, senders, mail_server: how; announcer: events of runs
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how
     client          Greenroom from Python             inbox_client: its inboxes; loop_thread: how

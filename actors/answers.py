@@ -34,10 +34,14 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An accepted answer. ``run``: to wake, if it has a new inbox item; a repetition gives none."""
+    """An accepted answer.
+
+    ``run``: to wake, if it has a new inbox item; a repetition gives none. ``is_announced``: webhooks are told of it.
+    """
 
     is_decided: bool
     run: Resumable | None = None
+    is_announced: bool = False
 
 
 class Answers:
@@ -86,12 +90,12 @@ class Answers:
         if form.definition.approval is not None:
             vote = await self._vote(form, order, answer, now)
             outcome = await self._decisions.vote(form.form_id, vote, order.recipient_id, order.generation)
-            return Taken(outcome.is_decided, outcome.run)
+            return Taken(outcome.is_decided, outcome.run, bool(outcome.is_decided and form.definition.webhooks))
         by = Submitter(order.account_id, order.end_user_id, order.via, order.api_key_id)
         run = await self._forms.submit(
             form.form_id, order.recipient_id, order.generation, answer, by, now, order.key_hash
         )
-        return Taken(True, run)
+        return Taken(True, run, bool(form.definition.webhooks))
 
     async def _vote(self, form: Form, order: SubmitOrder, answer: Submission, now: float) -> Vote:
         """Return the answer as the vote of the account that gives it.

@@ -1,7 +1,7 @@
 """Tasks that belong to a process, not to the call that began them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -43,3 +43,15 @@ class Background:
         # Whoever waits gets the error too; what nobody expects is logged in case nobody waits.
         if error is not None and not isinstance(error, (GreenroomError, RayError)):
             _log.error("a task failed", task=task.get_name(), exc_info=error)
+
+
+async def insist(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run ``work`` for good: an error is logged, and a second later it begins anew."""
+    while True:
+        try:
+            await work()
+        except GreenroomError as error:
+            _log.warning("a task waits", what=what, reason=str(error))
+        except Exception:  # boundary: loop of an actor  # noqa: BLE001
+            _log.exception("a task failed", what=what)
+        await asyncio.sleep(1.0)

@@ -16,6 +16,7 @@ from graph.errors import GreenroomError
 NAMESPACE: Final = "greenroom"
 SUPERVISOR: Final = "run-supervisor"
 HITL_ACTOR: Final = "hitl-actor"
+COURIER: Final = "courier"
 EVENT_HUB: Final = "event-hub"
 RUN_ACTOR_PREFIX: Final = "run-actor-"
 
@@ -86,6 +87,11 @@ def tell(actor: str, method: str, *args: Any) -> None:
     except (ActorAwayError, ActorUnavailableError):
         # Whatever is told is also found out in another way; see the receivers.
         pass
+
+
+def hint_courier() -> None:
+    """Have the courier look into the outbox, if it is there; it looks by itself too."""
+    tell(COURIER, "wake")
 
 
 async def stream(actor: str, method: str, *args: Any, call_name: str = "") -> AsyncGenerator[Any]:

@@ -23,7 +23,7 @@ from typing import Any, Self
 import ray
 import uuid_utils
 
-from actors.calls import NAMESPACE, SUPERVISOR, find
+from actors.calls import NAMESPACE, SUPERVISOR, find, hint_courier
 from actors.form_opening import may_answer_by_id
 from actors.forms import FormsClient
 from actors.inbox_client import InboxClient
@@ -41,6 +41,7 @@ from hitl.form import Form
 from hitl.surface import Surface
 from store.errors import AppNotFoundError
 from store.form_record import Submitter
+from store.outbox import Delivery
 from store.run_record import NewRun
 
 INVOKE_SOURCE = "python"
@@ -191,6 +192,22 @@ class Greenroom:
         """
         return self._loop.call(FormsClient().disposition(form_id, Surface(surface)))
 
+    def deliveries(self, form_id: str) -> list[Delivery]:
+        """Return how the mails and events of a form fare: pending, sent, failed or dropped, and why.
+
+        Raises:
+            FormNotFoundError: no such form in the account's workspace.
+        """
+        return self._loop.call(self._deliveries(form_id))
+
+    def resend(self, form_id: str) -> int:
+        """Have the failed mails and events of a form tried again; return how many. Durable on return.
+
+        Raises:
+            FormNotFoundError: no such form in the account's workspace.
+        """
+        return self._loop.call(self._resend(form_id))
+
     async def _order(self, app: str, inputs: Mapping[str, Any], user: str) -> RunOrder:
         ports = self._ports
         record = await ports.apps.find_app(app)
@@ -225,22 +242,38 @@ class Greenroom:
         return workspace.workspace_id, await self._account_id(workspace.workspace_id)
 
     async def _read(self, form_id: str) -> Form:
-        form = await self._form(form_id)
+        form = await self._answerable(form_id)
         account_id = await self._account_id(form.workspace_id)
         await FormsClient().viewed(form_id, Submitter(account_id, via=VIA))
         return form
 
     async def _submit(self, form_id: str, action: str, inputs: dict[str, Any], form_digest: str | None) -> bool:
-        form = await self._form(form_id)
+        form = await self._answerable(form_id)
         account_id = await self._account_id(form.workspace_id)
         order = SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id, form_digest=form_digest)
         return await FormsClient().submit(order)
 
     async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)
-        recipients = (await self._ports.forms.recipients([form_id])).get(form_id, [])
         workspace = await self._ports.accounts.ensure_workspace(self._settings.workspace_name)
-        if form is None or form.workspace_id != workspace.workspace_id or not may_answer_by_id(recipients):
+        if form is None or form.workspace_id != workspace.workspace_id:
+            raise FormNotFoundError()
+        return form
+
+    async def _deliveries(self, form_id: str) -> list[Delivery]:
+        await self._form(form_id)
+        return await self._ports.outbox.deliveries(form_id)
+
+    async def _resend(self, form_id: str) -> int:
+        await self._form(form_id)
+        count = await self._ports.outbox.resend(form_id, time.time())
+        hint_courier()
+        return count
+
+    async def _answerable(self, form_id: str) -> Form:
+        form = await self._form(form_id)
+        recipients = (await self._ports.forms.recipients([form_id])).get(form_id, [])
+        if not may_answer_by_id(recipients):
             raise FormNotFoundError()
         return form
 

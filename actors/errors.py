@@ -32,6 +32,37 @@ class QueueFullError(UnavailableError):
         return f"{self.waiting_count} runs already wait for an actor; try again later"
 
 
+class NoMailServerError(RefusedError):
+    """There is nothing to hand a mail to; the operator names a mail server."""
+
+    code = "no_mail_server"
+
+    def __str__(self) -> str:
+        return "no mail server is configured: set GREENROOM_SMTP_URL"
+
+
+class NotMailMethodError(RefusedError):
+    """The node has no e-mail delivery method of this id; the author names another, or adds it."""
+
+    code = "invalid_param"
+
+    def __init__(self, delivery_method_id: str) -> None:
+        super().__init__(delivery_method_id)
+        self.delivery_method_id = delivery_method_id
+
+    def __str__(self) -> str:
+        return f"delivery_method_id: {self.delivery_method_id!r} is no e-mail delivery method of this node"
+
+
+class NoMailRecipientsError(RefusedError):
+    """The delivery method reaches nobody; the author adds recipients that have an address."""
+
+    code = "no_mail_recipients"
+
+    def __str__(self) -> str:
+        return "this delivery method has no recipients with an e-mail address"
+
+
 class ActorAwayError(UnavailableError):
     """An actor does not answer, because it restarts or is gone; the caller tries again."""
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from actors.calls import HITL_ACTOR, ask
 from actors.errors import ActorAwayError
-from actors.messages import ActOrder, FormOrder, SubmitOrder
+from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
 from hitl.surface import Surface
@@ -25,6 +25,19 @@ class FormsClient:
             UnavailableError: the store is away.
         """
         return await ask(HITL_ACTOR, "open_form", order, patience_s=OPEN_PATIENCE_S)
+
+    async def test_delivery(self, order: DeliveryTestOrder) -> str:
+        """Send the mails of one delivery method with a form that no run waits for; return the form's id.
+
+        On return form and mails are durable; how the mails fare is in the outbox (``deliveries`` of the form).
+
+        Raises:
+            NotMailMethodError: the node has no such e-mail method.
+            NoMailRecipientsError: the method reaches nobody.
+            NoMailServerError: no mail server is configured.
+            UnavailableError: the store is away.
+        """
+        return await ask(HITL_ACTOR, "test_delivery", order)
 
     async def submit(self, order: SubmitOrder) -> bool:
         """Answer a form; on return the answer is durable, and if the form is decided its run will take it up.

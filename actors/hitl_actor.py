@@ -16,14 +16,22 @@ import uuid_utils
 
 from actors.answers import Answers
 from actors.background import Background
-from actors.calls import HITL_ACTOR, options
+from actors.calls import HITL_ACTOR, hint_courier, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
-from actors.form_opening import needs_members, new_form, new_moments, new_recipients, token_rows
+from actors.errors import NoMailRecipientsError, NoMailServerError
+from actors.form_opening import (
+    delivery_test_form,
+    needs_members,
+    new_form,
+    new_moments,
+    new_recipients,
+    token_rows,
+)
 from actors.human_time import HumanTime
 from actors.key_check import check_key
 from actors.leases import LeaseHolder
-from actors.messages import ActOrder, FormOrder, SubmitOrder
+from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
 from actors.run_segment import WallClock
 from actors.run_waker import RunWaker
 from actors.settings import Settings
@@ -33,11 +41,12 @@ from graph.ports import OpenedForm
 from hitl.deadline import next_deadline
 from hitl.disposition import Disposition, dispositions
 from hitl.errors import FormNotFoundError
-from hitl.form import Form
+from hitl.form import Form, FormKind
 from hitl.form_state import decide_deadline
 from hitl.form_token import TokenKey
-from hitl.recipient import Recipient
+from hitl.recipient import ApprovalChannel, Recipient
 from hitl.surface import Surface
+from store.form_record import first_mails
 from store.forms import Resumable, Submitter, TokenRow
 
 _log = structlog.get_logger()
@@ -87,6 +96,22 @@ class HitlActor:
         """
         return await self._whole(self._open(order))
 
+    async def test_delivery(self, order: DeliveryTestOrder) -> str:
+        """Open a form that no run waits for, which sends the mails of the tried method; return its id.
+
+        The same execution id gives the same form again. Durable on return; a crash before leaves nothing.
+
+        Raises:
+            NotMailMethodError: the node has no such e-mail method.
+            NoMailRecipientsError: the method reaches nobody.
+            NoMailServerError: no mail server is configured.
+            UnavailableError: the store is away.
+        """
+        if not self._settings.smtp_url:
+            raise NoMailServerError()
+        opened = await self._whole(self._open(delivery_test_form(order), "delivery_test"))
+        return opened.form_id
+
     async def submit(self, order: SubmitOrder) -> bool:
         """Check an answer and store it; if it decides, close the form for everybody and wake the run.
 
@@ -127,7 +152,7 @@ class HitlActor:
             KeyMismatchError: as ``open_form``.
             UnavailableError: the store is away.
         """
-        await self._whole(self._human_time.act(order))
+        await self._whole(self._act(order))
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run: durable on return, taken up by the run or, if it is paused, by an actor that ends it.
@@ -184,22 +209,28 @@ class HitlActor:
         """Return the version of the code that runs here."""
         return code_version()
 
-    async def _open(self, order: FormOrder) -> OpenedForm:
+    async def _open(self, order: FormOrder, kind: FormKind = "runtime") -> OpenedForm:
         key = await self._token_key()
-        form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id)
+        form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id, kind)
         members = await self._ports.accounts.members(order.workspace_id) if needs_members(order.request) else []
-        recipients = new_recipients(order, form.form_id, members, _new_id)
+        recipients = new_recipients(order, form.form_id, members, _new_id, kind)
+        if kind == "delivery_test" and not recipients:
+            raise NoMailRecipientsError()
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
         moments = new_moments(order, form)
         stored = await self._ports.forms.open(form, recipients, tokens, moments)
         due_at = next_deadline(stored.expires_at, stored.global_expires_at)
         self._deadlines.add(stored.form_id, moments[0].at if moments else due_at)
+        if any(first_mails(stored, recipients)):
+            hint_courier()
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
     async def _submit(self, order: SubmitOrder) -> bool:
         taken = await self._answers.take(order)
         if taken.run is not None:
             self._waker.wake(taken.run)
+        if taken.is_announced:
+            hint_courier()
         return taken.is_decided
 
     async def _stop(self, run_id: str, reason: str) -> None:
@@ -210,6 +241,10 @@ class HitlActor:
         await self._recipient(form_id, recipient_id)
         await self._ports.forms.revoke(recipient_id, self._clock.now(), by)
 
+    async def _act(self, order: ActOrder) -> None:
+        await self._human_time.act(order)
+        hint_courier()
+
     async def _reissue(self, form_id: str, recipient_id: str, by: Submitter) -> None:
         form, recipient = await self._form(form_id), await self._recipient(form_id, recipient_id)
         following = Recipient(
@@ -217,6 +252,8 @@ class HitlActor:
         )
         tokens = token_rows(form, following, await self._token_key())
         await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by)
+        if recipient.type.channel is ApprovalChannel.EMAIL:
+            hint_courier()
 
     async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)
@@ -250,11 +287,14 @@ class HitlActor:
         outcome = decide_deadline(form, now) if form is not None else None
         if form is None or outcome is None:
             await self._human_time.fire(form_id, form)
+            hint_courier()
             return
         reason = f"Human input global timeout at node {form.node_id}" if outcome == "expired" else ""
         run = await self._ports.forms.close(form_id, outcome, now, reason)
         if run is not None:
             self._waker.wake(run)
+        if form.definition.webhooks:
+            hint_courier()
 
     async def _reconcile(self) -> None:
         """Wake every run with inbox items that nobody has taken up, at start and every five seconds.

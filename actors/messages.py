@@ -141,7 +141,10 @@ class ActorState:
 
 @dataclass(frozen=True, slots=True)
 class FormOrder:
-    """A form to open: the node's request with what the HITL actor needs to know about its run."""
+    """A form to open: the node's request with what the HITL actor needs to know about its run.
+
+    ``webhooks``: those of the app that are told when a form was decided.
+    """
 
     request: FormRequest
     workspace_id: str
@@ -159,6 +162,20 @@ class FormOrder:
         """Return the order for ``request`` of a node of ``run``, whose file has ``app_rules``."""
         account_id = run.created_by_id if run.created_by_role == "account" else None
         return cls(request, run.workspace_id, run.app_id, run.invoke_source, account_id, run.user, app_rules)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTestOrder:
+    """A trial of one e-mail delivery method: a real mail with a real form, for which no run waits.
+
+    ``request``: as ``hitl.form_preview.request_of_node`` gives it, its execution id one of its own.
+    """
+
+    request: FormRequest
+    delivery_method_id: str
+    workspace_id: str
+    app_id: str
+    account_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from actors.announcer import Announcer
 from actors.tail import SegmentTail
 from graph.events import Fact, NodeFinished, RunFinished, TextPart
 from graph.ports import InboxItem
@@ -75,7 +76,9 @@ class RunRecorder:
         owner: Ownership,
         on_border: Callable[[int], None] = lambda head: None,
         patience_s: float = PATIENCE_S,
+        announcer: Announcer | None = None,
     ) -> None:
+        self._announcer = announcer
         self._journal = journal
         self._tail = tail
         self._owner = owner
@@ -100,13 +103,13 @@ class RunRecorder:
             RunExistsError: a run with the id of this new one exists.
             StoreUnavailableError: the store was away too long; the facts may be stored.
         """
-        write = self._owner.write(list(facts), taken)
+        write = self._next_write(facts, taken)
         await self._repeat(lambda: self._journal.append(write))
         self._tell(write)
 
     async def pause(self, facts: Sequence[Fact], taken: Sequence[str], snapshot: bytes) -> Sequence[InboxItem]:
         """Store ``facts`` and ``snapshot`` unless the inbox has more; same errors as ``append``."""
-        write = self._owner.write(list(facts), taken)
+        write = self._next_write(facts, taken)
         items = await self._repeat(lambda: self._journal.pause(write, snapshot))
         if not items:
             self._tell(write)
@@ -116,7 +119,13 @@ class RunRecorder:
         """Tell text of a node in flight."""
         self._tail.add_part(part)
 
+    def _next_write(self, facts: Sequence[Fact], taken: Sequence[str]) -> JournalWrite:
+        write = self._owner.write(list(facts), taken)
+        return self._announcer.added_to(write) if self._announcer else write
+
     def _tell(self, write: JournalWrite) -> None:
+        if self._announcer is not None and write.outbox:
+            self._announcer.hint()
         owner = self._owner
         is_taken_over = not self.has_written and owner.new_run is None
         owner.head = write.new_head

@@ -3,19 +3,22 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import structlog
 from ray.exceptions import RayTaskError
 
+from actors.announcer import Announcer
 from actors.background import Background
-from actors.calls import HITL_ACTOR, ask, tell
+from actors.calls import HITL_ACTOR, ask, hint_courier, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
 from actors.messages import Lease
-from graph.errors import GreenroomError, UnavailableError
+from actors.plans import Plans
+from graph.errors import GreenroomError, RefusedError, UnavailableError
 from graph.events import RunFinished
+from graph.human_rules import Webhook
 from store.errors import FencedError
 from store.journal import Journal
 from store.run_record import JournalWrite, RunRecord
@@ -38,7 +41,12 @@ class Recovery:
     """Takes runs over. All of it can be repeated: the journal lets one successor through."""
 
     def __init__(
-        self, journal: Journal, leases: RecoveryLeases, is_alive: Callable[[str], bool], max_recoveries: int
+        self,
+        journal: Journal,
+        leases: RecoveryLeases,
+        is_alive: Callable[[str], bool],
+        max_recoveries: int,
+        plans: Plans,
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -47,11 +55,13 @@ class Recovery:
             leases: for the actors that go on.
             is_alive: whether the run actor of a name is alive as far as is known.
             max_recoveries: deaths in a row after which a run is given up.
+            plans: whose webhooks are told of a run that is given up.
         """
         self._journal = journal
         self._leases = leases
         self._is_alive = is_alive
         self._max_recoveries = max_recoveries
+        self._plans = plans
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -152,6 +162,16 @@ class Recovery:
             record.exceptions_count,
         )
         epoch = record.epoch
-        await self._journal.append(JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact]))
+        write = JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact])
+        announcer = Announcer(record, await self._webhooks(record.version_id), hint_courier)
+        await self._journal.append(announcer.added_to(write))
+        announcer.hint()
         self._counts.pop(record.run_id, None)
         tell(HITL_ACTOR, "run_ended", record.run_id)
+
+    async def _webhooks(self, version_id: str) -> Sequence[Webhook]:
+        try:
+            return (await self._plans.plan(version_id)).workflow.rules.webhooks
+        except RefusedError:
+            # A workflow that cannot be read any more has its run ended all the same.
+            return ()

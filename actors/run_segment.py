@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
+from actors.announcer import Announcer
 from actors.errors import RunElsewhereError
 from actors.messages import FormOrder, RunOrder, RunOutcome
 from actors.outside import Outside
@@ -61,6 +62,8 @@ class Surroundings:
     code: CodeSandbox = _NO_CODE
     outside: Outside | None = None
     tools: ToolBox | None = None
+    hint_courier: Callable[[], None] = lambda: None
+    """Has the courier look into the outbox."""
 
 
 class FormsOfRun:
@@ -181,9 +184,10 @@ class RunSegment:
         nodes = (node for scope in state.plan.scopes.values() for node in scope.nodes)
         owner.form_nodes = frozenset(node.id for node in nodes if node.opens_form)
         self.may_have_forms = bool(owner.form_nodes)
-        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
-        forms = FormsOfRun(around.forms, run, state.plan.workflow.rules)
-        effects = Effects(around.chat, forms, code=around.code)
+        rules = state.plan.workflow.rules
+        announcer = Announcer(run, rules.webhooks, around.hint_courier) if rules.webhooks else None
+        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over, announcer=announcer)
+        effects = Effects(around.chat, FormsOfRun(around.forms, run, rules), code=around.code)
         if around.outside is not None:
             effects = around.outside.added_to(effects, run)
         if around.tools is not None:

@@ -88,7 +88,10 @@ class RunSupervisor:
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
-        self._recovery = Recovery(self._ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries)
+        ports = self._ports
+        self._recovery = Recovery(
+            ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries, ports.plans
+        )
         self._background = Background()
         self._background.start(self._live())
 

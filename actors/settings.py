@@ -6,21 +6,22 @@ therefore carries no password: each process takes those from its own environment
 
 import json
 import os
+from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import Any, Literal, Self
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_SECRET_FIELDS = frozenset({"database_password", "redis_password"})
+_SECRET_FIELDS = frozenset({"database_password", "redis_password", "smtp_password"})
 
 
 class Settings(BaseSettings):
     """Everything that can be configured. Paths are absolute once read; ``_s`` is seconds.
 
-    A password inside ``database_url`` or ``redis_url`` moves to its own field, so that no URL shows one.
+    A password inside ``database_url``, ``redis_url`` or ``smtp_url`` moves to its own field, so that no URL shows one.
     """
 
     model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -39,6 +40,14 @@ class Settings(BaseSettings):
     """How people reach Greenroom; links are built from this, never from a request."""
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+
+    smtp_url: str = ""
+    """Mail server, ``smtp://user@host:587`` or ``smtps://user@host:465``; empty: no mails are sent."""
+    smtp_password: SecretStr | None = None
+    smtp_from: str = Field("", validate_default=True)
+    """In whose name mails are sent, an address or ``Name <address>``; empty: the user of ``smtp_url``."""
+    smtp_tls: Literal["starttls", "none"] = "starttls"
+    """Whether an ``smtp://`` server must encrypt the connection before anything is said; ``smtps://`` always does."""
 
     pool_size: int = Field(3, ge=1)
     """How many runs execute at a time: the number of run actors kept."""
@@ -93,11 +102,30 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _part_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for url_name, password_name in (("database_url", "database_password"), ("redis_url", "redis_password")):
-            url, password = split_password(str(values.get(url_name) or ""))
+        for name in ("database", "redis", "smtp"):
+            url, password = split_password(str(values.get(f"{name}_url") or ""))
             if password is not None:
-                values = {password_name: password, **values, url_name: url}
+                # The mail server's goes nowhere but into its login; the others stay as a URL needs them.
+                password = unquote(password) if name == "smtp" else password
+                values = {f"{name}_password": password, **values, f"{name}_url": url}
         return values
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_smtp_url(cls, url: str) -> str:
+        if url and not is_smtp_url(url):
+            raise ValueError("must be smtp:// or smtps://, an address and no path")
+        return url
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _check_smtp_from(cls, sender: str, info: ValidationInfo) -> str:
+        """Return the address of the sender, which a mail server needs in any case."""
+        url = info.data.get("smtp_url")
+        sender = sender or (unquote(urlsplit(url).username or "") if url else "")
+        if url and not (sender.isprintable() and "@" in parseaddr(sender)[1]):
+            raise ValueError("must be an e-mail address or Name <address>, because the user of smtp_url is none")
+        return sender
 
     @field_validator("redis_url")
     @classmethod
@@ -176,6 +204,17 @@ def is_redis_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.path) if parts.scheme == "unix" else _has_address(parts)
+    except ValueError:
+        # The port is no number.
+        return False
+
+
+def is_smtp_url(url: str) -> bool:
+    """Say whether ``url`` names a mail server."""
+    try:
+        parts = urlsplit(url)
+        is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment
+        return parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0 and is_bare
     except ValueError:
         # The port is no number.
         return False

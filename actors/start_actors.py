@@ -7,8 +7,9 @@ from collections.abc import Callable
 import ray
 from ray.actor import ActorHandle
 
-from actors.calls import EVENT_HUB, HITL_ACTOR, SUPERVISOR, ask, find
+from actors.calls import COURIER, EVENT_HUB, HITL_ACTOR, SUPERVISOR, ask, find
 from actors.code_version import code_version
+from actors.courier import make_courier
 from actors.errors import ActorAwayError, CodeVersionError
 from actors.event_hub import make_event_hub
 from actors.hitl_actor import make_hitl_actor
@@ -19,7 +20,7 @@ START_PATIENCE_S = 60.0
 
 
 async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None:
-    """Return when supervisor, HITL actor and hub answer; made if they do not exist. May be repeated.
+    """Return when supervisor, HITL actor, courier and hub answer; made if they do not exist. May be repeated.
 
     Where Redis is configured there is no hub.
 
@@ -34,6 +35,7 @@ async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None
     """
     makers: dict[str, Callable[[], ActorHandle]] = {
         HITL_ACTOR: lambda: make_hitl_actor(settings),
+        COURIER: lambda: make_courier(settings),
         SUPERVISOR: lambda: make_run_supervisor(settings),
     }
     if not settings.redis_url:
@@ -46,6 +48,9 @@ async def _start(name: str, make: Callable[[], ActorHandle], is_deployer: bool) 
     found = await ask(name, "version", patience_s=START_PATIENCE_S)
     if found == code_version() or not is_deployer:
         return
+    if name == COURIER:
+        # A mail that is interrupted between its acceptance and its record would be sent twice.
+        await ask(name, "retire", patience_s=START_PATIENCE_S)
     # All they know is in the database; their callers repeat what the change interrupts.
     ray.kill(find(name), no_restart=True)
     await _until_gone(name)

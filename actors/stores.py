@@ -12,6 +12,7 @@ from store.forms import SqlForms
 from store.human_time import SqlHumanTime
 from store.installation import SqlInstallation
 from store.journal import SqlJournal
+from store.outbox import SqlOutbox
 
 
 class Stores:
@@ -59,6 +60,11 @@ class Stores:
     def installation(self) -> SqlInstallation:
         """What all processes of this installation share."""
         return SqlInstallation(self.database)
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        """Mails and events to send: to read from anywhere; the courier records how they fare."""
+        return SqlOutbox(self.database)
 
     @cached_property
     def decisions(self) -> SqlDecisions:

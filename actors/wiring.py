@@ -5,6 +5,7 @@ Database handles and clients do not cross processes, so each actor and each repl
 
 from functools import cached_property
 
+from actors.calls import hint_courier
 from actors.forms import FormsClient
 from actors.hints import HintSubscription, HubHints
 from actors.logs import configure_logs
@@ -119,7 +120,7 @@ class Ports(Stores):
         clock = WallClock()
         tools = ToolBox(tool_catalog_of(self.settings), self.apps, self.plans, limits, clock)
         return Surroundings(
-            self.journal, self.plans, chat, FormsClient(), limits, clock, self._code, self._outside, tools
+            self.journal, self.plans, chat, FormsClient(), limits, clock, self._code, self._outside, tools, hint_courier
         )
 
     async def close(self) -> None:

@@ -9,14 +9,18 @@ import httpx2
 import typer
 from pydantic import SecretStr
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
+from actors.mail_server import mail_server_of
 from actors.secrets import load_secrets
 from actors.settings import Settings
 from cli.installation import database_sentences, local_address, read_settings
 from effects.code_sandbox.errors import MEND
 from effects.code_sandbox.image import is_built
+from effects.mail import Mailer, MailServerAwayError
 from graph.errors import GreenroomError
 from store.database import open_database
+from store.outbox import SqlOutbox
 
 ANSWER_TIMEOUT_S = 3.0
 
@@ -35,8 +39,12 @@ def doctor() -> None:
     console.print(f"\nPython {sys.version.split()[0]}, Greenroom {version('greenroom')}, Ray {version('ray')}")
     console.print(f"at {local_address(settings)}: {answer_of(settings)}", markup=False)
     faults = findings(settings)
+    if failed := failed_deliveries(settings):
+        console.print(f"note: of what the outbox was to send, {failed} failed; Greenroom.deliveries tells why.")
     for fault in faults:
         console.print(f"! {fault}", markup=False)
+    if not settings.smtp_url:
+        console.print("note: no mail server is configured, so forms send no mails (GREENROOM_SMTP_URL).")
     if settings.database_url.startswith("sqlite"):
         console.print(
             f"note: SQLite carries about {SQLITE_COMMITS_PER_S} commits a second over all processes of one machine; "
@@ -76,6 +84,10 @@ def findings(settings: Settings) -> list[str]:
             asyncio.run(reach_database(settings))
     except GreenroomError as error:
         faults.append(str(error))
+    try:
+        asyncio.run(reach_mail_server(settings))
+    except GreenroomError as error:
+        faults.append(str(error))
     if not is_built():
         faults.append(f"the code sandbox is not built; code nodes fail: {MEND}")
     if settings.data_dir.exists() and not os.access(settings.data_dir, os.W_OK | os.X_OK):
@@ -89,6 +101,40 @@ def findings(settings: Settings) -> list[str]:
         except OSError as error:
             faults.append(f"the secrets file {secrets_file} cannot be read: {error.strerror}")
     return faults
+
+
+def failed_deliveries(settings: Settings) -> str:
+    """Return how many mails and events were given up, "" for none or where the database does not answer."""
+    try:
+        counts = asyncio.run(_outbox_counts(settings))
+    except (GreenroomError, DBAPIError, OSError):
+        # ``findings`` tells what is wrong with the database.
+        return ""
+    failed = [(kind, count) for (kind, state), count in sorted(counts.items()) if state == "failed"]
+    return ", ".join(f"{count} of kind {kind}" for kind, count in failed)
+
+
+async def _outbox_counts(settings: Settings) -> dict[tuple[str, str], int]:
+    database = open_database(settings.database_url_to_open())
+    try:
+        return await SqlOutbox(database).counts()
+    finally:
+        await database.close()
+
+
+async def reach_mail_server(settings: Settings) -> None:
+    """Return if no mail server is configured, or it answers and takes the login.
+
+    Raises:
+        MailServerAwayError: it does not.
+    """
+    server = mail_server_of(settings)
+    if server is None:
+        return
+    try:
+        await Mailer(server, ANSWER_TIMEOUT_S).check()
+    except MailServerAwayError as error:
+        raise MailServerAwayError(f"GREENROOM_SMTP_URL: {server.host}:{server.port}: {error}") from None
 
 
 async def reach_database(settings: Settings) -> None:

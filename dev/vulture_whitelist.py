@@ -63,3 +63,7 @@ _.teardown
 
 # Called by name through actors.calls.
 _.recall
+
+# Called by name by the mail server of the tests.
+_.handle_RCPT
+_.handle_DATA

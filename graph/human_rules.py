@@ -90,11 +90,14 @@ class FormRules(_Strict):
 
 
 class Webhook(_Strict):
-    """Where events of the app's runs are sent. ``secret_env``: the environment variable with the signing secret."""
+    """Where events of the app's runs are sent. ``secret_env``: the environment variable with the signing secret.
+
+    Its name has a prefix of its own, so that a file cannot have other secrets of the environment used as a key.
+    """
 
     url: str = Field(pattern=r"^https?://.+")
     events: tuple[Literal["run.paused", "form.decided", "run.resumed", "run.finished"], ...] = Field(min_length=1)
-    secret_env: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
+    secret_env: str = Field(pattern=r"^GREENROOM_WEBHOOK_[A-Z0-9_]+$", max_length=255)
 
 
 class AppRules(_Strict):

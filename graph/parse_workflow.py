@@ -175,8 +175,8 @@ class _FileParser:
             features={name: value for name, value in features.items() if name in _FEATURES[mode]},
             content_hash=_content_hash(mode, body, nodes, edges, self._document.get("greenroom")),
             document=self._document,
-            rules=rules,
             icon={key: app[key] for key in _ICON_KEYS if key in app},
+            rules=rules,
         )
 
     def _list(self, graph: dict[str, Any], name: str) -> list[Any]:
@@ -265,7 +265,7 @@ class _FileParser:
         except ValidationError as error:
             for problem in error.errors():
                 self._add(f"greenroom{_place(problem['loc'])}", problem["msg"])
-            return AppRules()
+        return AppRules()
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

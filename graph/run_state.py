@@ -31,7 +31,7 @@ from graph.events import (
 from graph.plan import Plan, PlanNode, pass_path
 from graph.response_stream import Emission
 from graph.routing import ScopeState
-from graph.variable_pool import SecretText, VariablePool
+from graph.variable_pool import VariablePool
 
 RunStatus = Literal["new", "running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
 
@@ -122,9 +122,7 @@ class RunState:
 
     def put_environment(self) -> None:
         """Put the workflow's environment variables into the pool."""
-        environment = self.plan.workflow.environment
-        secret = {each.name: SecretText(each.value) for each in environment if each.value_type == "secret"}
-        self.pool.put("env", {each.name: each.value for each in environment} | secret)
+        self.pool.put("env", self.plan.workflow.environment_values)
 
     def elapsed_at(self, now: float) -> float:
         """Return the seconds the run has executed by ``now``, without its waiting for people."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graph.human_rules import AppRules
+from graph.variable_pool import SecretText
 
 Mode = Literal["workflow", "advanced-chat"]
 
@@ -66,6 +67,12 @@ class Workflow:
     document: dict[str, Any] = field(repr=False)
     icon: dict[str, Any] = field(default_factory=dict)
     rules: AppRules = field(default_factory=AppRules)
+
+    @property
+    def environment_values(self) -> dict[str, Any]:
+        """Environment variable name -> value; secrets hide themselves in what records show."""
+        secret = {each.name: SecretText(each.value) for each in self.environment if each.value_type == "secret"}
+        return {each.name: each.value for each in self.environment} | secret
 
 
 @dataclass(frozen=True, slots=True)

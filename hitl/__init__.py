@@ -19,6 +19,9 @@ digest.py        the digest of a form; canonical JSON
 approval.py      approvers, quorum, groups: what one more vote means
 receipt.py       the signed statement of who decided what, and how it is checked
 receipt_key.py   the keys that sign and check receipts
+form_preview.py  a node tried out without a run: what it would ask, what an answer would give
+mail_text.py     the text of a mail about a form
+webhook.py       what a webhook is told, and how it is signed
 answer_file.py   the files of an answer: ownership, type, extension, transfer method
 errors.py        what can be wrong with a form, an answer or a token
 """

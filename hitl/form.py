@@ -31,8 +31,11 @@ class FormDefinition:
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
     defaults that come from a variable. ``is_idempotent``: the same answer again is answered as the first was.
     ``approval``: what ``hitl.approval.Terms`` is read from; None: the first answer decides.
-    defaults that come from a variable. ``may_transfer``: whether it can be handed on. ``needs_login``: whether only
-    people count who have logged in; ``only_asked``: and of these only whom it asks in person.
+    ``may_transfer``: whether it can be handed on. ``needs_login``: whether only people count who have logged in;
+    ``only_asked``: and of these only whom it asks in person.
+
+    Not asked, but told: ``mails``: delivery method id -> ``subject`` and ``body``, variables filled in; ``webhooks``:
+    ``url`` and ``secret_env`` of whom the app tells that the form was decided.
     """
 
     form_content: str
@@ -47,6 +50,8 @@ class FormDefinition:
     may_transfer: bool = True
     needs_login: bool = False
     only_asked: bool = False
+    mails: dict[str, dict[str, str]] = field(default_factory=dict)
+    webhooks: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

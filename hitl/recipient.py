@@ -84,8 +84,9 @@ class Recipient:
 class RecipientSpec:
     """A recipient that a form is to get, still without ids.
 
-    ``payload``: ``{user_id, email}`` for a member, ``{email}`` for an outside address, ``{account_id}`` (or null)
-    for console and backstage, empty for the web app.
+    ``payload``: ``{user_id, email}`` for a member, ``{email}`` for an outside address, both with the
+    ``delivery_method_id`` whose text they are sent; ``{account_id}`` (or null) for console and backstage, empty for
+    the web app.
     """
 
     type: RecipientType
@@ -141,7 +142,9 @@ def recipients_for(
         if method.get("type") == "webapp" and invoke_source not in (DEBUGGER, EXPLORE):
             specs.append(RecipientSpec(RecipientType.STANDALONE_WEB_APP))
         elif method.get("type") == "email":
-            specs.extend(_email_recipients(_email_config(method, invoke_source, actor), members))
+            sent = {"delivery_method_id": str(method.get("id") or "")}
+            for spec in _email_recipients(_email_config(method, invoke_source, actor), members):
+                specs.append(RecipientSpec(spec.type, spec.payload | sent))
     if kind == "runtime":
         account = {"account_id": actor.account_id if actor else None}
         in_console = invoke_source == EXPLORE and _has_web_app(delivery_methods)

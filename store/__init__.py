@@ -12,13 +12,16 @@ human_time.py                 HumanTimeStore and SqlHumanTime: reminders, escala
 form_desk.py, sql_desk.py     what people and time do to a waiting form; its rows in SQL
 human_time_rows.py, inbox_rows.py  the other statements of it; human_time_tables.py: its tables
 human_time_record.py, inbox_record.py  what goes into it and comes out of it
-outbox_rows.py                mails that are to be sent
+outbox.py, outbox_rows.py     Outbox and SqlOutbox: mails and events to send, and how they fare
+outbox_record.py, outbox_tables.py  what goes into the outbox, and its table
+insert_once.py                a row, unless its key is there
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py
+                              memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py,
+                              memory_outbox.py
 errors.py                     what can go wrong with the store
 """

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, select
 from hitl.recipient import Member
 from store.account_record import Account, EndUser, Workspace, plain_email
 from store.database import AnyRow, AnySelect, Database
-from store.run_rows import insert_once
+from store.insert_once import insert_once
 from store.tables import accounts, end_users, members, workspaces
 
 __all__ = ["Account", "AccountStore", "EndUser", "SqlAccounts", "Workspace"]

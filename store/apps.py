@@ -15,7 +15,7 @@ from graph.workflow import Workflow
 from store.app_record import AppRecord, WorkflowVersion, hash_key, new_key, version_id_of
 from store.database import AnyRow, Database
 from store.errors import AmbiguousAppError, AppNotFoundError
-from store.run_rows import insert_once
+from store.insert_once import insert_once
 from store.tables import api_keys, apps, workflow_versions
 
 __all__ = ["AppRecord", "AppStore", "SqlApps", "WorkflowVersion"]

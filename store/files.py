@@ -13,7 +13,7 @@ from graph.file_value import extension_of
 from store.blobs import Blobs
 from store.database import AnyRow, AnySelect, Database
 from store.file_record import FileOwner, FileRecord, derived_file_id
-from store.run_rows import insert_once
+from store.insert_once import insert_once
 from store.tables import files, forms
 
 MAX_NAME_CHARS = 200

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 import uuid_utils
 
-from hitl.form import Form
+from hitl.form import Form, FormStatus
 from hitl.form_token import Purpose
 from hitl.recipient import Recipient
 from hitl.submission import Submission
@@ -128,12 +128,19 @@ def new_entry(
 def opening_entry(form: Form, recipients: Sequence[Recipient]) -> AuditEntry:
     """Return what the audit says of a new form: that it was opened, and the recipients to whom tokens were issued."""
     # One entry: a form that nobody has answered yet should take little room.
-    return new_entry(
-        form.form_id, "opened", form.created_at, SYSTEM, detail=" ".join(each.recipient_id for each in recipients)
-    )
+    issued_to = " ".join(each.recipient_id for each in recipients)
+    return new_entry(form.form_id, "opened", form.created_at, SYSTEM, detail=issued_to)
 
 
 def viewed_entry(form_id: str, by: Submitter, now: float) -> AuditEntry:
     """Return the audit entry of a first reading; its id stands for form and account, so there is one at most."""
     entry_id = str(uuid5(UUID(form_id), f"viewed by {by.account_id}"))
     return replace(new_entry(form_id, "viewed", now, by), entry_id=entry_id)
+
+
+def first_mails(form: Form, recipients: Sequence[Recipient]) -> list[tuple[str, str]]:
+    """Return (recipient id, occasion) of the mails that opening a form sends; none for a form that does not wait."""
+    if form.status is not FormStatus.WAITING:
+        return []
+    occasion = "opened" if form.kind == "runtime" else "delivery_test"
+    return [(each.recipient_id, occasion) for each in recipients if each.payload.get("email")]

@@ -23,10 +23,13 @@ from hitl.schedule import Moment
 from hitl.submission import Submission
 from store.database import AnyRow
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry, opening_entry
+from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, first_mails, new_entry, opening_entry
 from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
+from store.insert_once import insert_once
+from store.outbox_record import decided
+from store.outbox_rows import add_entries, add_mail
 from store.run_record import TERMINAL
-from store.run_rows import add_item, insert_once, lock_run
+from store.run_rows import add_item, lock_run
 from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
 
 FORM = select(forms).where(forms.c.form_id == bindparam("key_form_id"))
@@ -108,6 +111,8 @@ def open_form(
     add_audit(connection, opening_entry(form, recipients))
     if form.status is FormStatus.WAITING:
         open_human_time(connection, form, asked_accounts(recipients), moments)
+    for recipient_id, occasion in first_mails(form, recipients):
+        add_mail(connection, form.form_id, recipient_id, occasion, form.created_at)
     return form
 
 
@@ -184,7 +189,8 @@ def accept(
     key_hash: bytes | None,
 ) -> None:
     """Close an answerable, locked form with its answer, and put the answer into the inbox of its run."""
-    _close_form(connection, submit(form, entry.at))
+    closed = submit(form, entry.at)
+    _close_form(connection, closed)
     if run is not None:
         item = InboxItem(form.form_id, "submitted", form.form_id, submission.action_id, submission.values)
         add_item(connection, run.run_id, item, entry.at)
@@ -203,6 +209,7 @@ def accept(
     }
     connection.execute(insert(submissions), row)
     add_audit(connection, entry)
+    add_entries(connection, decided(closed, submission.action_id))
 
 
 def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEntry) -> Resumable | None:
@@ -222,8 +229,10 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         return None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
-    _close_form(connection, close(form, outcome, entry.at))
+    closed = close(form, outcome, entry.at)
+    _close_form(connection, closed)
     add_audit(connection, replace(entry, event=outcome))
+    add_entries(connection, decided(closed, None))
     if run is not None:
         item = InboxItem(form.form_id, outcome, form.form_id, reason=entry.detail)
         add_item(connection, run.run_id, item, entry.at)
@@ -291,6 +300,9 @@ def reissue_tokens(connection: Connection, recipient_id: str, tokens: Sequence[T
         raise GenerationConflictError(recipient_id, generation)
     update_recipient(connection, replace(recipient, generation=generation))
     add_tokens(connection, tokens)
+    if recipient.payload.get("email"):
+        # Nobody else can tell such a recipient the new link.
+        add_mail(connection, recipient.form_id, recipient_id, "opened", entry.at)
     add_audit(connection, replace(entry, form_id=recipient.form_id))
     return generation
 

@@ -5,8 +5,8 @@ from typing import Protocol
 from sqlalchemy import Connection, bindparam, select
 
 from store.database import Database
+from store.insert_once import insert_once
 from store.memory_store import MemoryStore
-from store.run_rows import insert_once
 from store.tables import meta
 
 TOKEN_KEY_ID = "form_token_key_id"

@@ -22,10 +22,12 @@ from store.form_record import (
     Submitter,
     TokenMatch,
     TokenRow,
+    first_mails,
     new_entry,
     opening_entry,
 )
 from store.memory_store import MemorySchedule, MemoryStore
+from store.outbox_record import decided
 from store.run_record import TERMINAL
 
 
@@ -58,6 +60,8 @@ class MemoryForms:
             self._store.asked |= {(form.form_id, account_id) for account_id in asked_accounts(recipients)}
             if moments:
                 self._store.schedules[form.form_id] = MemorySchedule(tuple(moments), 0, moments[0].at)
+        for recipient_id, occasion in first_mails(form, recipients):
+            self._store.add_mail(form.form_id, recipient_id, occasion, form.created_at)
         return form
 
     async def get(self, form_id: str) -> Form | None:
@@ -116,6 +120,7 @@ class MemoryForms:
         if run is not None and run.run_status in TERMINAL:
             outcome, run = "expired", None
         self._store.close_form(form, outcome, now, reason)
+        self._store.add_entries(decided(self._store.forms[form_id], None))
         if run is not None:
             self._store.add_item(run.run_id, InboxItem(form_id, outcome, form_id, reason=reason), now)
             if outcome == "expired":
@@ -164,6 +169,8 @@ class MemoryForms:
         self._store.recipients[recipient_id] = replace(recipient, generation=generation)
         self._store.tokens |= {token.token_hash: token for token in tokens}
         self._store.audit.append(new_entry(recipient.form_id, "reissued", now, by, recipient_id))
+        if recipient.payload.get("email"):
+            self._store.add_mail(recipient.form_id, recipient_id, "opened", now)
         return generation
 
     async def audit(self, form_id: str) -> list[AuditEntry]:
@@ -220,8 +227,9 @@ def check_answerable(store: MemoryStore, form: Form, now: float) -> Resumable | 
 def accept(store: MemoryStore, form: Form, given: GivenAnswer) -> None:
     """Close an answerable form with its answer, and put the answer into the inbox of its run."""
     form_id, submission = form.form_id, given.submission
-    store.forms[form_id] = submit(form, given.at)
+    closed = store.forms[form_id] = submit(form, given.at)
     store.answers[form_id] = given
+    store.add_entries(decided(closed, submission.action_id))
     store.audit.append(new_entry(form_id, "submitted", given.at, given.by, given.recipient_id, submission.action_id))
     if form.run_id is not None:
         item = InboxItem(form_id, "submitted", form_id, submission.action_id, submission.values)

@@ -137,6 +137,7 @@ class MemoryJournal:
         for row in taken:
             row.taken_number = head
         store.cut |= dict.fromkeys(write.cut, write.run_id)
+        store.add_entries(write.outbox)
         if record.is_terminal:
             for row in store.inbox.values():
                 if row.run_id == write.run_id and row.taken_number is None:

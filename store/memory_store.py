@@ -3,6 +3,7 @@
 For tests and trials. Every operation of the twins runs without giving way, so each is atomic within one event loop.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from graph.ports import InboxItem
@@ -17,6 +18,7 @@ from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.file_record import FileRecord
 from store.form_record import CUT_OFF, SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
+from store.outbox_record import OutboxEntry, new_mail
 from store.run_record import RunRecord
 
 
@@ -48,16 +50,6 @@ class MemorySchedule:
     next_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryMail:
-    """A row of the outbox."""
-
-    form_id: str
-    recipient_id: str
-    kind: str
-    due_at: float
-
-
 @dataclass(slots=True)
 class MemoryStore:
     """Tables as dictionaries by primary key; give the same object to the twins that belong together."""
@@ -81,12 +73,12 @@ class MemoryStore:
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    outbox: dict[str, OutboxEntry] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
     claims: dict[str, Claim] = field(default_factory=dict)
     snoozes: dict[tuple[str, str], float] = field(default_factory=dict)
     schedules: dict[str, MemorySchedule] = field(default_factory=dict)
-    mails: list[MemoryMail] = field(default_factory=list)
     cut: dict[str, str] = field(default_factory=dict)
 
     def untaken(self, run_id: str) -> list[InboxItem]:
@@ -97,6 +89,15 @@ class MemoryStore:
     def add_item(self, run_id: str, item: InboxItem, at: float) -> None:
         """Put ``item`` into the inbox of a run, unless it was put there before."""
         self.inbox.setdefault(item.item_id, MemoryItem(run_id, item, at))
+
+    def add_mail(self, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
+        """Have a mail sent to one recipient of a form; see store.outbox_rows."""
+        self.add_entries([new_mail(form_id, recipient_id, kind, due_at)])
+
+    def add_entries(self, entries: Iterable[OutboxEntry]) -> None:
+        """Put ``entries`` into the outbox, each unless it was put there before."""
+        for entry in entries:
+            self.outbox.setdefault(entry.entry_id, entry)
 
     def close_form(self, form: Form, outcome: DeadlineOutcome, now: float, detail: str) -> None:
         """End a waiting form without an answer."""
@@ -110,10 +111,6 @@ class MemoryStore:
         for form in waiting:
             self.close_form(form, "expired", now, detail)
         return [form.form_id for form in waiting]
-
-    def add_mail(self, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
-        """Have a mail sent; see ``store.outbox_rows.add_mail``."""
-        self.mails.append(MemoryMail(form_id, recipient_id, kind, due_at))
 
     def expire_cut(self, now: float) -> list[str]:
         """Expire the waiting forms of executions that were cut off; returns their ids."""

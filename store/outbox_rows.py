@@ -1,30 +1,32 @@
-"""Mails that are to be sent: a row each, stored in the transaction that gives reason for it."""
+"""The outbox as rows: whoever decides that something is to be sent puts it here, in the transaction of the decision.
 
-import uuid_utils
-from sqlalchemy import Column, Connection, Double, String, Table, insert
+The same entry is put here once, however often it is added; the courier takes it from here (``store.outbox``).
+"""
 
-from store.tables import Id, metadata
+from collections.abc import Iterable
+from dataclasses import asdict
 
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("mail_id", Id(64), primary_key=True),
-    Column("form_id", Id(64), nullable=False),
-    Column("recipient_id", Id(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("due_at", Double, nullable=False),
-)
+from sqlalchemy import Connection
+
+from store.insert_once import insert_once
+from store.outbox_record import OutboxEntry, new_mail
+from store.outbox_tables import outbox
 
 
 def add_mail(connection: Connection, form_id: str, recipient_id: str, kind: str, due_at: float) -> None:
-    """Have a mail about a form sent to one of its recipients.
+    """Have a mail sent to one recipient of a form, from ``due_at`` on, if the form waits and the recipient is active.
 
     Args:
-        connection: within the caller's transaction.
+        connection: within its transaction.
         form_id: the form.
-        recipient_id: to whom.
-        kind: "opened", "reminder", "escalated" or "transferred".
-        due_at: when, Unix seconds.
+        recipient_id: its recipient.
+        kind: opened, reminder, escalated, transferred or delivery_test.
+        due_at: Unix seconds; two mails of one kind to one recipient differ in it, equal ones are one mail.
     """
-    row = {"mail_id": str(uuid_utils.uuid7()), "form_id": form_id, "recipient_id": recipient_id, "kind": kind}
-    connection.execute(insert(outbox), row | {"due_at": due_at})
+    add_entries(connection, [new_mail(form_id, recipient_id, kind, due_at)])
+
+
+def add_entries(connection: Connection, entries: Iterable[OutboxEntry]) -> None:
+    """Put ``entries`` into the outbox, each unless it was put there before."""
+    for entry in entries:
+        insert_once(connection, outbox, asdict(entry))

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
 from graph.ports import InboxItem
+from store.outbox_record import OutboxEntry
 
 RunStatus = Literal["running", "paused"] | RunEnd
 
@@ -74,7 +75,8 @@ class JournalWrite:
     ``epoch``: the same for the owner, one more for a successor that takes the run over with this write.
     ``taken``: ids of inbox items that these facts take up. ``new_run``: set for the first write of a run (then
     ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty. ``cut``: node
-    executions that these facts end while the run goes on, and whose forms are therefore to be closed.
+    executions that these facts end while the run goes on, and whose forms are therefore to be closed. ``outbox``:
+    what these facts have sent.
     """
 
     run_id: str
@@ -87,6 +89,7 @@ class JournalWrite:
     actor: str = ""
     lease_id: str = field(default="", repr=False)
     cut: Sequence[str] = ()
+    outbox: Sequence[OutboxEntry] = ()
 
     @property
     def new_head(self) -> int:

@@ -11,13 +11,14 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Insert, Table, Update, and_, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Update, and_, bindparam, func, insert, select, update
 
 from graph.ports import InboxItem
 from store.database import AnyRow
 from store.errors import FencedError, RunExistsError
 from store.human_time_tables import cut_executions
+from store.insert_once import insert_once
+from store.outbox_rows import add_entries
 from store.run_record import TERMINAL, JournalWrite
 from store.tables import is_untaken, journal, run_inbox, runs, snapshots
 
@@ -76,18 +77,6 @@ class PackedWrite:
     facts: bytes
     changes: dict[str, Any]
     run_row: dict[str, Any] | None
-
-
-@cache
-def _insert_once(table: Table, dialect: str) -> Insert:
-    of_dialect = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
-    # The row count of an INSERT is dropped unless asked for.
-    return of_dialect(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-
-
-def insert_once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert ``row``, unless one with an equal key is there; return whether it was inserted."""
-    return connection.execute(_insert_once(table, connection.dialect.name), row).rowcount == 1
 
 
 @cache
@@ -170,6 +159,7 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
     _take(connection, write.run_id, write.taken, head)
     for execution_id in write.cut:
         insert_once(connection, cut_executions, {"execution_id": execution_id, "run_id": write.run_id})
+    add_entries(connection, write.outbox)
     if packed.changes.get("status") in TERMINAL:
         connection.execute(_TAKE_ALL, {"key_run_id": write.run_id, "new_taken_number": head})
     return head

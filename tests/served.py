@@ -23,7 +23,7 @@ from cli.up_command import serve_environment
 from local_cluster import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_S = 150.0
+READY_S = 300.0
 STOP_S = 60.0
 READ_S = 30.0
 PAUSE = threading.Event()

@@ -31,7 +31,9 @@ from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
+from store.memory_outbox import MemoryOutbox
 from store.memory_store import MemoryStore
+from store.outbox import Outbox, SqlOutbox
 from store.run_record import JournalWrite, NewRun
 
 NOW = 1_781_000_000.0
@@ -53,6 +55,7 @@ class StoreWorld:
     files: FileTable
     decisions: DecisionStore
     human_time: HumanTimeStore
+    outbox: Outbox
     database: Database | None = None
     rows: MemoryStore | None = None
 
@@ -61,7 +64,7 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    more = (MemoryDecisions(rows), MemoryHumanTime(rows))
+    more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows))
     return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
@@ -70,7 +73,7 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), database)
+    more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database), database)
     return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 
@@ -207,10 +210,15 @@ async def pause_with_form(world: StoreWorld, name: str = "run", **changes: Any) 
 
 
 async def mails(world: StoreWorld) -> list[tuple[str, str, float]]:
-    """Return (recipient id, kind, due at) of every mail that is to be sent, as they were stored."""
+    """Return (recipient id, occasion, due at) of every mail beyond the first of a recipient, soonest first."""
     if world.rows is not None:
-        return [(mail.recipient_id, mail.kind, mail.due_at) for mail in world.rows.mails]
+        later = [e for e in world.rows.outbox.values() if e.kind == "mail" and e.occasion != "opened"]
+        entries = sorted(later, key=lambda entry: (entry.due_at, entry.entry_id))
+        return [(entry.recipient_id or "", entry.occasion, entry.due_at) for entry in entries]
     assert world.database is not None
-    statement = text("SELECT recipient_id, kind, due_at FROM outbox ORDER BY mail_id")
+    statement = text(
+        "SELECT recipient_id, occasion, due_at FROM outbox WHERE kind = 'mail' AND occasion <> 'opened' "
+        "ORDER BY due_at, entry_id"
+    )
     rows = await world.database.read(lambda connection: connection.execute(statement).all())
-    return [(row.recipient_id, row.kind, row.due_at) for row in rows]
+    return [(row.recipient_id, row.occasion, row.due_at) for row in rows]

@@ -22,6 +22,20 @@ _FIELD = re.compile(r"\{\{#\$output\.([A-Za-z_][A-Za-z0-9_]{0,29})#\}\}")
 
 
 def _compile(data: HumanInputData) -> EffectStep:
+    request_of = compile_request(data)
+
+    async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
+        request = request_of(pool, context.run_id, context.node_id, context.execution_id)
+        return FormAsked(request, await context.effects.forms.open_form(request))
+
+    return step
+
+
+def compile_request(data: HumanInputData) -> Callable[[VariablePool, str, str, str], FormRequest]:
+    """Return what makes the node's question from a pool, a run id, a node id and an execution id.
+
+    What it returns raises NodeError where a select's options are no list of texts.
+    """
     content = Template(data.form_content)
     fields = [_compile_field(field) for field in data.inputs]
     actions = [action.model_dump() for action in data.user_actions]
@@ -31,34 +45,39 @@ def _compile(data: HumanInputData) -> EffectStep:
         if isinstance(field, ParagraphInput) and field.default is not None and field.default.type == "variable"
     ]
     methods = [method.model_dump() for method in data.delivery_methods]
-    bodies = [Template(m["config"]["body"]) if m["type"] == "email" else None for m in methods]
+    mails = [_mail_templates(m) for m in methods]
     title, timeout_s, rules = data.title, data.timeout_s, data.greenroom
 
-    async def step(pool: VariablePool, context: EffectContext) -> FormAsked:
+    def request_of(pool: VariablePool, run_id: str, node_id: str, execution_id: str) -> FormRequest:
         resolved = {name: value for name, selector in defaults if (value := pool.get(selector)) is not MISSING}
-        request = FormRequest(
-            run_id=context.run_id,
-            node_id=context.node_id,
-            execution_id=context.execution_id,
+        return FormRequest(
+            run_id=run_id,
+            node_id=node_id,
+            execution_id=execution_id,
             node_title=title,
             form_content=content.markdown(pool),
             inputs=[field(pool) for field in fields],
             actions=[dict(action) for action in actions],
             resolved_default_values=resolved,
-            delivery_methods=[_with_body(m, b, pool) for m, b in zip(methods, bodies, strict=True)],
+            delivery_methods=[_with_mail(m, texts, pool) for m, texts in zip(methods, mails, strict=True)],
             timeout_s=timeout_s,
             rules=rules,
         )
-        return FormAsked(request, await context.effects.forms.open_form(request))
 
-    return step
+    return request_of
 
 
-def _with_body(method: dict[str, Any], body: Template | None, pool: VariablePool) -> dict[str, Any]:
+def _mail_templates(method: dict[str, Any]) -> dict[str, Template]:
+    if method["type"] != "email":
+        return {}
+    return {name: Template(method["config"][name]) for name in ("subject", "body")}
+
+
+def _with_mail(method: dict[str, Any], texts: dict[str, Template], pool: VariablePool) -> dict[str, Any]:
     """Return the delivery method with its mail's references filled in; ``{{#url#}}`` stays for the mailer."""
-    if body is None:
+    if not texts:
         return method
-    return {**method, "config": {**method["config"], "body": body.text(pool)}}
+    return {**method, "config": {**method["config"], **{name: text.text(pool) for name, text in texts.items()}}}
 
 
 def _compile_field(field: FormInput) -> Callable[[VariablePool], dict[str, Any]]:

@@ -9,11 +9,24 @@ from typing import Any
 import httpx2
 import pytest
 
+import factories as f
+from actors.form_opening import delivery_test_form, new_form, new_recipients, token_rows
+from actors.messages import DeliveryTestOrder
 from approval import RUN, approval
+from hitl.form import FormStatus
+from hitl.form_preview import request_of_node
 from hitl.form_token import Purpose, derive_token
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
 from surface_world import KEY, World, make_world
+
+MAIL_TO_ANN = {
+    "id": "m",
+    "type": "email",
+    "config": {"recipients": {"items": [{"type": "external", "email": "ann@x.example"}]}, "subject": "S", "body": "B"},
+}
+APPROVAL_BY_MAIL = f.document([f.start(), f.human()], [])
+APPROVAL_BY_MAIL["workflow"]["graph"]["nodes"][1]["data"]["delivery_methods"].append(MAIL_TO_ANN)
 
 
 @pytest.fixture
@@ -292,3 +305,24 @@ async def test_page_of_another_kind_is_refused(world: World) -> None:
         too_many = await client.post(address, data={f"x{number}": "" for number in range(300)})
     assert (as_json.status_code, too_many.status_code) == (415, 400)
     assert as_json.headers["content-type"].startswith("text/html")
+
+
+async def test_form_of_a_delivery_test_opens_and_takes_an_answer(world: World) -> None:
+    """The link of a delivery test shows a form that can be answered, and no run hears of it."""
+    ids = iter(f"00000000-0000-7000-8000-00000000000{digit}" for digit in "ab")
+
+    def new_id() -> str:
+        return next(ids)
+
+    request = request_of_node(APPROVAL_BY_MAIL, "human", {}, "trial")
+    order = delivery_test_form(DeliveryTestOrder(request, "m", world.workspace_id, world.app_id, "account"))
+    form = new_form(order, world.clock.now(), 0.0, new_id, "delivery_test")
+    recipients = new_recipients(order, form.form_id, [], new_id, "delivery_test")
+    tokens = [row for each in recipients for row in token_rows(form, each, KEY)]
+    await world.hitl.forms.open(form, recipients, tokens)
+    async with world.client("") as client:
+        link = f"/form/{token_for(world, RecipientType.EMAIL_EXTERNAL, Surface.WEB)}"
+        reply = await sent(client, link, **APPROVE)
+    assert reply.status_code in (200, 303), reply.text
+    assert (await world.hitl.forms.get(form.form_id)).status is FormStatus.SUBMITTED
+    assert world.store.inbox == {}

@@ -5,16 +5,23 @@ from pathlib import Path
 
 import pytest
 
+import factories as f
 from local_cluster import LocalCluster
 from models.scripted_model import Script
-from stage import kill_process, open_stage
+from stage import MODEL, kill_process, open_stage
+from store.outbox import SqlOutbox
 
 pytestmark = pytest.mark.timeout(180)
 
+HOOK = {"url": "https://hooks.example", "events": ["run.finished"], "secret_env": "GREENROOM_WEBHOOK_NOBODY"}
+
 
 async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: LocalCluster, tmp_path: Path):
-    """After the set number of recoveries a run fails with a sentence that says so, instead of killing for ever."""
+    """After the set number of recoveries a run fails with a sentence that says so, and its webhooks are told."""
     async with open_stage(tmp_path, pool_size=1, max_recoveries=1) as stage:
+        told = f.parsed(f.document(*MODEL) | {"greenroom": {"webhooks": [HOOK]}})
+        workspace = await stage.ports.accounts.ensure_workspace(stage.settings.workspace_name)
+        stage.apps["model"], _ = await stage.ports.apps.import_app(workspace.workspace_id, told, None)
         script = await stage.set_script(Script.answer("one", hold_after=0))
         order = await stage.order("model")
         run = asyncio.create_task(stage.ports.runs.start(order))
@@ -25,6 +32,8 @@ async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: Lo
         outcome = await run
         assert outcome.status == "failed"
         assert outcome.error.startswith("the run was given up")
+        (event,) = await SqlOutbox(stage.ports.database).deliveries_of_run(order.run_id)
+        assert (event.occasion, event.to) == ("run.finished", HOOK["url"])
 
 
 async def _has_calls(script, count: int) -> bool:

@@ -266,7 +266,7 @@ async def test_human_time_counts_once_when_the_answer_to_its_commit_is_lost(forg
     await forgetful.human_time.release(acts[1])
     await forgetful.human_time.snooze(acts[2], NOW + 99)
     await forgetful.human_time.hand_over(HandOver(acts[3], "reassign", ann, Member(bob, "bob@x.org"), asks[1]))
-    events = sorted(entry.event for entry in await forgetful.forms.audit(form.form_id))
+    events = sorted(entry.event for entry in await acts_on(forgetful.forms, form.form_id))
     assert events == ["claimed", "escalated", "reassigned", "released", "reminded", "snoozed"]
     assert sorted(kind for _, kind, _ in await mails(forgetful)) == ["escalated", "reminder", "transferred"]
 

@@ -1,5 +1,6 @@
 """The ``greenroom`` command from outside: what it prints, and how it ends."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ from cli.sample_app import Sample, keep, kept_file, read_kept
 from cli.start_checks import data_folder_lock, prepare_data_folder
 from cli.up_command import free_port
 from graph.errors import GreenroomError
+from local_mail import local_mail
+from store.database import open_database
+from store.outbox_record import new_mail
+from store.outbox_rows import add_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "approval.yml")
@@ -227,6 +232,38 @@ def test_doctor_tells_a_broken_secrets_file_and_where_greenroom_is(data_dir: Pat
     assert f"at http://127.0.0.1:{closed_port}: nothing answers" in sick.text
     assert "secrets.json cannot be used" in sick.text
     assert "hunter2" not in sick.text
+
+
+def test_doctor_tells_what_is_wrong_with_the_mail_server(data_dir: Path) -> None:
+    """The doctor speaks with the mail server: one that is away, or refuses the login, is a finding."""
+    greenroom(data_dir, "migrate")
+    assert "forms send no mails" in greenroom(data_dir, "doctor").text
+    port, sender = free_port(), {"GREENROOM_SMTP_FROM": "g@x.example", "GREENROOM_SMTP_TLS": "none"}
+    away = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://u:hunter2@127.0.0.1:{port}", **sender)
+    assert away.exit_code == 1
+    assert f"GREENROOM_SMTP_URL: 127.0.0.1:{port}: " in away.text
+    with local_mail() as mails:
+        url = f"127.0.0.1:{mails.port}"
+        well = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://{url}", **sender)
+        refused = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://u:hunter2@{url}", **sender)
+    assert well.exit_code == 0
+    assert refused.exit_code == 1 and "the login was refused" in refused.text
+    assert "hunter2" not in away.text + refused.text
+
+
+def test_doctor_tells_how_many_mails_were_given_up(data_dir: Path) -> None:
+    """What failed for good in the outbox is a note; nothing is said of what still waits."""
+    greenroom(data_dir, "migrate")
+    database = open_database(f"sqlite:///{data_dir / 'greenroom.db'}")
+    entries = [new_mail("form", str(number), "opened", 0.0) for number in range(3)]
+    failed = [replace(entry, state="failed") for entry in entries[:2]]
+
+    async def put() -> None:
+        await database.write(lambda connection: add_entries(connection, [*failed, entries[2]]))
+        await database.close()
+
+    asyncio.run(put())
+    assert "of what the outbox was to send, 2 of kind mail failed" in greenroom(data_dir, "doctor").text
 
 
 def test_import_reads_no_endless_file(data_dir: Path) -> None:

@@ -6,18 +6,27 @@ from typing import Any
 
 import pytest
 
-from actors.form_opening import may_answer_by_id, needs_members, new_form, new_recipients, token_rows
-from actors.messages import FormOrder
-from graph.human_rules import AppRules, FormRules
+from actors.errors import NotMailMethodError
+from actors.form_opening import (
+    delivery_test_form,
+    may_answer_by_id,
+    needs_members,
+    new_form,
+    new_recipients,
+    token_rows,
+)
+from actors.messages import DeliveryTestOrder, FormOrder
+from graph.human_rules import AppRules, FormRules, Webhook
 from graph.ports import FormRequest
 from hitl.approval import Terms
 from hitl.form_token import Purpose, TokenKey, derive_token, hash_token
 from hitl.policy import token_surfaces
 from hitl.recipient import Member, RecipientType
 from hitl.surface import Surface
+from store_world import new_run
 
 KEY = TokenKey(b"k" * 32)
-WEB = {"type": "webapp", "enabled": True}
+WEB = {"id": "web", "type": "webapp", "enabled": True}
 MAIL = {"type": "email", "enabled": True, "config": {"recipients": {"whole_workspace": True, "items": []}}}
 
 
@@ -117,3 +126,56 @@ def test_form_keeps_the_rules_under_which_it_is_decided():
     assert form.definition.is_idempotent
     plain, _ = opening(WEB)
     assert (plain.definition.approval, plain.definition.is_idempotent) == (None, False)
+
+
+TOLD = Webhook(url="https://x.example/a", events=("form.decided", "run.paused"), secret_env="GREENROOM_WEBHOOK_A")
+UNTOLD = Webhook(url="https://x.example/b", events=("run.paused",), secret_env="GREENROOM_WEBHOOK_B")
+TEXT = {"subject": "S", "body": "B"}
+
+
+def mail_method(method_id: str, *emails: str, **changes: object) -> dict:
+    """An e-mail method to outside addresses."""
+    items = [{"type": "external", "email": email} for email in emails]
+    return {"id": method_id, "type": "email", "config": {"recipients": {"items": items}, **TEXT}, **changes}
+
+
+def test_form_keeps_the_texts_of_its_mails_and_whom_to_tell_of_its_end():
+    """The definition holds the text of each e-mail method that is on; recipients name theirs."""
+    form, recipients = opening(WEB, mail_method("m", "a@x.example"), mail_method("off", "b@x.example", enabled=False))
+    assert form.definition.mails == {"m": TEXT}
+    assert form.definition.webhooks == []
+    assert [each.payload.get("delivery_method_id") for each in recipients] == [None, "m", None]
+
+
+def test_order_of_a_form_names_the_webhooks_of_its_end_only():
+    """Of the app's webhooks a form keeps those that are told of decisions, without any secret."""
+    order = FormOrder.of(trial().request, new_run(), AppRules(webhooks=(TOLD, UNTOLD)))
+    form = new_form(order, 0.0, 0.0, lambda: "id")
+    assert form.definition.webhooks == [{"url": TOLD.url, "secret_env": TOLD.secret_env}]
+
+
+def trial(method_id: str = "m") -> DeliveryTestOrder:
+    """A delivery test of a node with two e-mail methods that are off."""
+    methods = [WEB, mail_method("m", "a@x.example", enabled=False), mail_method("n", "b@x.example", enabled=False)]
+    request = FormRequest("", "node", "trial", "Title", "Well?", [], [], {}, methods, 60.0)
+    return DeliveryTestOrder(request, method_id, "ws", "app", "acc")
+
+
+def test_delivery_test_opens_a_form_for_the_tried_method_alone():
+    """Its recipients are those of one method, also of one that is off; no run, no console, no global deadline."""
+    order = delivery_test_form(trial())
+    form = new_form(order, 1000.0, 3600.0, lambda: "form", "delivery_test")
+    recipients = new_recipients(order, form.form_id, [], lambda: "recipient", "delivery_test")
+    assert (form.kind, form.run_id, form.expires_at, form.global_expires_at) == ("delivery_test", None, 1060.0, None)
+    assert [(each.type, each.payload["email"]) for each in recipients] == [
+        (RecipientType.EMAIL_EXTERNAL, "a@x.example")
+    ]
+    assert form.definition.mails == {"m": TEXT}
+
+
+@pytest.mark.parametrize("method_id", ["", "nobody", "web"])
+def test_delivery_test_of_what_sends_no_mail_is_refused(method_id: str):
+    """A method that is not there, or is no e-mail, cannot be tried."""
+    with pytest.raises(NotMailMethodError) as caught:
+        delivery_test_form(trial(method_id))
+    assert str(caught.value).startswith(f"delivery_method_id: {method_id!r} is no e-mail")

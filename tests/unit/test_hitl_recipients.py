@@ -27,9 +27,10 @@ TO_ANN = {"type": "member", "user_id": "acc-ann"}
 TO_OUTSIDE = {"type": "external", "email": "eve@outside.example"}
 
 W = RecipientSpec(RecipientType.STANDALONE_WEB_APP)
-EM_ANN = RecipientSpec(RecipientType.EMAIL_MEMBER, {"user_id": "acc-ann", "email": "ann@example.com"})
-EM_BEN = RecipientSpec(RecipientType.EMAIL_MEMBER, {"user_id": "acc-ben", "email": "ben@example.com"})
-EX = RecipientSpec(RecipientType.EMAIL_EXTERNAL, {"email": "eve@outside.example"})
+SENT = {"delivery_method_id": "2"}
+EM_ANN = RecipientSpec(RecipientType.EMAIL_MEMBER, {"user_id": "acc-ann", "email": "ann@example.com", **SENT})
+EM_BEN = RecipientSpec(RecipientType.EMAIL_MEMBER, {"user_id": "acc-ben", "email": "ben@example.com", **SENT})
+EX = RecipientSpec(RecipientType.EMAIL_EXTERNAL, {"email": "eve@outside.example", **SENT})
 C_ANN = RecipientSpec(RecipientType.CONSOLE, {"account_id": "acc-ann"})
 B_ANN = RecipientSpec(RecipientType.BACKSTAGE, {"account_id": "acc-ann"})
 B_NOBODY = RecipientSpec(RecipientType.BACKSTAGE, {"account_id": None})

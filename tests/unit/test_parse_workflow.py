@@ -14,6 +14,7 @@ from graph.workflow import ParsedFile, Workflow
 
 NODES = [start("query"), end(answer=["start", "query"])]
 EDGES = [edge("start", "end")]
+HOOK = {"url": "https://hooks.example", "events": ["run.paused"], "secret_env": "GREENROOM_WEBHOOK_A"}
 
 
 def app(**body: Any) -> dict[str, Any]:
@@ -159,6 +160,10 @@ def test_version_decides_the_status(version, status):
         ({"workflow": {"graph": {"edges": [3]}}}, "workflow.graph.edges[0]: must be a mapping"),
         ({"greenroom": {"odd": 1}}, "greenroom.odd: Extra inputs are not permitted"),
         ({"greenroom": 1}, "greenroom: must be a mapping"),
+        (
+            {"greenroom": {"webhooks": [{**HOOK, "secret_env": "GREENROOM_DATABASE_PASSWORD"}]}},
+            "greenroom.webhooks[0].secret_env: ",
+        ),
     ],
 )  # fmt: skip
 def test_broken_file_is_refused_with_its_place(change, place):
@@ -311,6 +316,16 @@ def test_content_hash_ignores_what_the_editor_keeps():
     other = [start("query", "more"), NODES[1]]
     first, same, changed = (valid(parse_document(document(n, EDGES))).content_hash for n in (NODES, moved, other))
     assert first == same != changed
+
+
+def test_content_hash_counts_whom_the_app_tells():
+    """Another webhook is another version; a file without the mapping keeps the hash it had."""
+    plain, empty, told_one = (
+        valid(parse_document({**app(), **more}))
+        for more in ({}, {"greenroom": {}}, {"greenroom": {"webhooks": [HOOK]}})
+    )
+    assert plain.content_hash == empty.content_hash != told_one.content_hash
+    assert told_one.rules.webhooks[0].url == HOOK["url"] and plain.rules.webhooks == ()
 
 
 def test_human_input_of_the_factories_is_valid():

@@ -1,11 +1,14 @@
 """Settings: read from the environment, sent to actors without passwords."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import ValidationError
 
+from actors.mail_server import mail_server_of
 from actors.settings import Settings, join_password, split_password
+from effects.mail import MailServer
 
 URL = "postgresql+psycopg://green:p%40ss@db:5432/room"
 
@@ -71,3 +74,57 @@ def test_redis_password_is_refused_when_it_breaks_the_url():
     with pytest.raises(ValidationError) as caught:
         Settings(redis_url="redis://cache", redis_password="hu/sh")
     assert "hu/sh" not in str(caught.value)
+
+
+def test_mail_server_comes_from_its_url(monkeypatch: pytest.MonkeyPatch):
+    """Host, port, user and TLS stand in the URL; its password leaves the URL, decoded, and shows nowhere."""
+    settings = Settings(smtp_url="smtp://ann%40x.example:p%40ss@mail.x.example")
+    assert mail_server_of(settings) == MailServer(
+        "mail.x.example", 587, "starttls", "ann@x.example", "ann@x.example", "p@ss"
+    )
+    assert not any(each in text for each in ("p@ss", "p%40ss") for text in (repr(settings), settings.plain))
+    assert "p@ss" not in repr(mail_server_of(settings))
+    monkeypatch.setenv("GREENROOM_SMTP_PASSWORD", "100%")
+    received = mail_server_of(Settings.from_plain(settings.plain))
+    assert received is not None and received.password == "100%"
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "port", "mode"),
+    [
+        ("smtps://mail", "starttls", 465, "implicit"),
+        ("smtps://mail:25", "none", 25, "implicit"),
+        ("smtp://mail:1025", "none", 1025, "none"),
+    ],
+)
+def test_mail_server_encrypts_as_told(url: str, tls: Literal["starttls", "none"], port: int, mode: str):
+    """``smtps`` always encrypts; ``smtp`` unless told otherwise."""
+    server = mail_server_of(Settings(smtp_url=url, smtp_tls=tls, smtp_from="Greenroom <g@x.example>"))
+    assert server is not None
+    assert (server.port, server.tls, server.sender) == (port, mode, "Greenroom <g@x.example>")
+
+
+def test_no_url_is_no_mail_server():
+    """Without a URL no mails are sent, whatever else is set."""
+    assert mail_server_of(Settings(smtp_from="g@x.example")) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("smtp_url", {"smtp_url": "http://hush@mail"}),
+        ("smtp_url", {"smtp_url": "smtp://hush@"}),
+        ("smtp_url", {"smtp_url": "smtp://mail/hush"}),
+        ("smtp_url", {"smtp_url": "smtp://mail:hush"}),
+        ("smtp_from", {"smtp_url": "smtp://mail"}),
+        ("smtp_from", {"smtp_url": "smtp://mail", "smtp_from": "hush"}),
+        ("smtp_from", {"smtp_url": "smtp://mail", "smtp_from": "a@x.example\nBcc: hush@x.example"}),
+        ("smtp_tls", {"smtp_tls": "hush"}),
+    ],
+)
+def test_mail_setting_is_refused_by_its_name(field: str, values: dict):
+    """What cannot be used is refused, naming the setting and quoting nothing."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**values)
+    assert [error["loc"] for error in caught.value.errors()] == [(field,)]
+    assert "hush" not in str(caught.value)
