@@ -3,7 +3,8 @@
     run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
-    hitl_actor      the only writer of forms          form_opening, deadlines, run_waker, key_check: how
+    hitl_actor      the only writer of forms          hitl_parts, form_opening, deadlines, run_waker,
+                                                      key_check, form_metrics: how
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how
     client          Greenroom from Python             loop_thread: how

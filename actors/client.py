@@ -25,7 +25,6 @@ import uuid_utils
 
 from actors.calls import NAMESPACE, SUPERVISOR, find
 from actors.form_opening import may_answer_by_id
-from actors.forms import FormsClient
 from actors.loop_thread import LoopThread
 from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch, order_run
 from actors.runs import Runs
@@ -165,7 +164,7 @@ class Greenroom:
         Raises:
             FormNotFoundError: there is no such form.
         """
-        return self._loop.call(FormsClient().disposition(form_id, Surface(surface)))
+        return self._loop.call(self._ports.forms_client.disposition(form_id, Surface(surface)))
 
     async def _order(self, app: str, inputs: Mapping[str, Any], user: str) -> RunOrder:
         ports = self._ports
@@ -203,7 +202,7 @@ class Greenroom:
         if form is None or form.workspace_id != workspace.workspace_id or not may_answer_by_id(recipients):
             raise FormNotFoundError()
         account_id = await self._account_id(form.workspace_id)
-        await FormsClient().submit(SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id))
+        await self._ports.forms_client.submit(SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id))
 
     async def _follow(self, run_id: str, after: int, through_pauses: bool) -> AsyncGenerator[TailBatch]:
         # A run that was just started has no row before an actor takes it.

@@ -35,7 +35,7 @@ def new_form(order: FormOrder, now: float, global_timeout_s: float, new_id: Call
         display_in_ui(request.delivery_methods, order.invoke_source),
     )
     return Form(
-        form_id=new_id(),
+        form_id=order.form_id or new_id(),
         workspace_id=order.workspace_id,
         app_id=order.app_id,
         run_id=request.run_id,

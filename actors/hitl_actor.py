@@ -2,7 +2,7 @@
 
 It opens them, takes answers, keeps deadlines, and has the runs go on. In memory it has the deadlines of the next
 minute and one lease; everything else is in the database, from which it begins again after a restart. Every method
-may be called twice.
+may be called twice. There may be several of these actors, each for a part of the forms (``hitl_parts``).
 """
 
 import asyncio
@@ -14,15 +14,17 @@ import structlog
 import uuid_utils
 
 from actors.background import Background
-from actors.calls import HITL_ACTOR, options
+from actors.calls import options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
+from actors.form_metrics import STUCK_S, FormMetrics
 from actors.form_opening import needs_members, new_form, new_recipients, token_rows
+from actors.hitl_parts import HitlPart
 from actors.key_check import check_key
 from actors.leases import LeaseHolder
 from actors.messages import FormOrder, SubmitOrder
 from actors.run_segment import WallClock
-from actors.run_waker import RunWaker
+from actors.run_waker import LeasedWaker, RunWaker
 from actors.settings import Settings
 from actors.wiring import Ports
 from graph.errors import GreenroomError
@@ -36,33 +38,45 @@ from hitl.form_token import TokenKey
 from hitl.recipient import Recipient
 from hitl.submission import Submission, validate_submission
 from hitl.surface import Surface
-from store.forms import Resumable, Submitter, TokenRow
+from store.forms import DUE_LIMIT, Resumable, Submitter, TokenRow
 
 _log = structlog.get_logger()
 
-RECONCILE_S = 5.0
-"""Between two looks for inbox items that no run has taken up."""
+COUNT_S = 15.0
+"""Between two counts of the open forms for the metrics: as often as they are usually read."""
+FOREIGN_S = 30.0
+"""What another HITL actor should have done is done here when it is so late."""
 
 
 class HitlActor:
     """Opens, answers, ends and re-issues forms, and wakes the runs that wait for them."""
 
-    def __init__(self, plain_settings: str) -> None:
-        """Prepare; does no I/O. Deadlines and reconciler run in tasks of their own, also after a restart.
+    def __init__(
+        self, plain_settings: str, number: int = 0, ports: Ports | None = None, waker: RunWaker | None = None
+    ) -> None:
+        """Prepare; does no I/O. Deadlines, reconciler and metrics run in tasks of their own, also after a restart.
 
         Args:
             plain_settings: ``Settings.plain``.
+            number: which of the HITL actors that the settings ask for, from 0.
+            ports: None: of its own. Given where everything is in one process.
+            waker: wakes the runs; None: on run actors that the supervisor leases.
         """
         self._settings = settings = Settings.from_plain(plain_settings)
+        self._part = HitlPart(number, settings.hitl_actors)
         self._clock = WallClock()
-        self._ports = Ports(settings)
-        self._leases = LeaseHolder(HITL_ACTOR, settings.lease_ttl_s, settings.queue_limit, continues=True)
-        self._waker = RunWaker(self._leases)
+        self._ports = ports or Ports(settings)
+        self._metrics = FormMetrics(self._part.actor)
+        self._waker = waker or LeasedWaker(
+            LeaseHolder(self._part.actor, settings.lease_ttl_s, settings.queue_limit, continues=True)
+        )
         self._deadlines = Deadlines(self._due, self._expire, self._clock)
         self._key: TokenKey | None = None
         self._background = Background()
         self._background.start(self._insist("deadlines", self._deadlines.run))
         self._background.start(self._insist("reconciler", self._reconcile))
+        if number == 0:
+            self._background.start(self._insist("metrics", self._count_open))
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of a node execution, with its recipients and the hashes of their tokens.
@@ -142,6 +156,14 @@ class HitlActor:
         """Return the version of the code that runs here."""
         return code_version()
 
+    async def part(self) -> HitlPart:
+        """Return the part of the forms that is kept here."""
+        return self._part
+
+    async def close(self) -> None:
+        """End the tasks, where everything is in one process; an actor is ended with its process."""
+        await self._background.close()
+
     async def _open(self, order: FormOrder) -> OpenedForm:
         key = await self._token_key()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id)
@@ -150,7 +172,8 @@ class HitlActor:
         recipients = new_recipients(order, form.form_id, members, _new_id)
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
         stored = await self._ports.forms.open(form, recipients, tokens)
-        self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))
+        if self._part.holds(stored.form_id):
+            self._deadlines.add(stored.form_id, next_deadline(stored.expires_at, stored.global_expires_at))
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
     async def _submit(self, order: SubmitOrder) -> None:
@@ -169,6 +192,7 @@ class HitlActor:
             raise
         if run is not None:
             self._waker.wake(run)
+        self._metrics.count_answer(order.via, now - form.created_at)
 
     async def _is_answer(self, form: Form, order: SubmitOrder, submitter: Submitter) -> bool:
         """Whether the stored answer of ``form`` is what ``order`` says, given by the same person in the same way."""
@@ -220,7 +244,10 @@ class HitlActor:
         return self._key
 
     async def _due(self, until: float) -> list[tuple[str, float]]:
-        return await self._ports.forms.due(until)
+        """Return what is due of this part, and what is so late that whoever has it seems to be away."""
+        rows = await self._ports.forms.due(until, DUE_LIMIT * self._part.count)
+        late = self._clock.now() - FOREIGN_S
+        return [(form_id, due_at) for form_id, due_at in rows if due_at < late or self._part.holds(form_id)]
 
     async def _expire(self, form_id: str) -> None:
         """End a form if one of its deadlines has passed, and wake its run."""
@@ -233,14 +260,31 @@ class HitlActor:
         run = await self._ports.forms.close(form_id, outcome, now, reason)
         if run is not None:
             self._waker.wake(run)
+            self._metrics.count_deadline(outcome)
 
     async def _reconcile(self) -> None:
-        """Wake every run with inbox items that nobody has taken up, at start and every five seconds."""
-        self._leases.hold()
+        """Wake every run whose inbox items nobody has taken up, at start and every few seconds.
+
+        A net only: whoever stores an item wakes the run. The first look is for all parts, because what this actor
+        stored before a crash belongs to any.
+        """
+        self._waker.warm_up()
+        is_first = True
         while True:
-            for run_id, status, actor in await self._ports.journal.untaken():
-                self._waker.wake(Resumable(run_id, status, actor))
-            await asyncio.sleep(RECONCILE_S)
+            now, stuck_count = self._clock.now(), 0
+            for run_id, status, actor, since in await self._ports.journal.untaken():
+                is_ours = self._part.holds(run_id)
+                stuck_count += is_ours and since < now - STUCK_S
+                if is_ours or is_first or since < now - FOREIGN_S:
+                    self._waker.wake(Resumable(run_id, status, actor))
+            self._metrics.show_not_resumed(stuck_count)
+            is_first = False
+            await asyncio.sleep(self._settings.hitl_reconcile_s)
+
+    async def _count_open(self) -> None:
+        while True:
+            self._metrics.show_open(await self._ports.forms.waiting_count())
+            await asyncio.sleep(COUNT_S)
 
     async def _insist(self, what: str, work: Any) -> None:
         while True:
@@ -261,7 +305,7 @@ def _new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def make_hitl_actor(settings: Settings) -> ray.actor.ActorHandle:
-    """Create the HITL actor, or return it if it exists."""
-    actor_options = options(HITL_ACTOR, restarts=True, num_cpus=settings.actor_cpus)
-    return ray.remote(HitlActor).options(**actor_options).remote(settings.plain)
+def make_hitl_actor(settings: Settings, part: HitlPart) -> ray.actor.ActorHandle:
+    """Create the HITL actor of ``part``, or return it if it exists."""
+    actor_options = options(part.actor, restarts=True, num_cpus=settings.actor_cpus)
+    return ray.remote(HitlActor).options(**actor_options).remote(settings.plain, part.number)

@@ -138,7 +138,10 @@ class ActorState:
 
 @dataclass(frozen=True, slots=True)
 class FormOrder:
-    """A form to open: the node's request with what the HITL actor needs to know about its run."""
+    """A form to open: the node's request with what the HITL actor needs to know about its run.
+
+    ``form_id``: the id that the form gets unless its execution has a form already; "": any.
+    """
 
     request: FormRequest
     workspace_id: str
@@ -146,6 +149,7 @@ class FormOrder:
     invoke_source: str
     account_id: str | None
     """The account that started the run, None when an end user did."""
+    form_id: str = ""
 
     @classmethod
     def of(cls, request: FormRequest, run: NewRun) -> "FormOrder":

@@ -11,8 +11,9 @@ import structlog
 from ray.exceptions import RayTaskError
 
 from actors.background import Background
-from actors.calls import HITL_ACTOR, ask, tell
+from actors.calls import ask, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
+from actors.hitl_parts import hitl_actor_of
 from actors.messages import Lease
 from graph.errors import GreenroomError, UnavailableError
 from graph.events import RunFinished
@@ -38,7 +39,12 @@ class Recovery:
     """Takes runs over. All of it can be repeated: the journal lets one successor through."""
 
     def __init__(
-        self, journal: Journal, leases: RecoveryLeases, is_alive: Callable[[str], bool], max_recoveries: int
+        self,
+        journal: Journal,
+        leases: RecoveryLeases,
+        is_alive: Callable[[str], bool],
+        max_recoveries: int,
+        hitl_actor_count: int,
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -47,11 +53,13 @@ class Recovery:
             leases: for the actors that go on.
             is_alive: whether the run actor of a name is alive as far as is known.
             max_recoveries: deaths in a row after which a run is given up.
+            hitl_actor_count: how many HITL actors there are.
         """
         self._journal = journal
         self._leases = leases
         self._is_alive = is_alive
         self._max_recoveries = max_recoveries
+        self._hitl_actor_count = hitl_actor_count
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -154,4 +162,4 @@ class Recovery:
         epoch = record.epoch
         await self._journal.append(JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact]))
         self._counts.pop(record.run_id, None)
-        tell(HITL_ACTOR, "run_ended", record.run_id)
+        tell(hitl_actor_of(record.run_id, self._hitl_actor_count), "run_ended", record.run_id)

@@ -88,7 +88,13 @@ class RunSupervisor:
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
-        self._recovery = Recovery(self._ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries)
+        self._recovery = Recovery(
+            self._ports.journal,
+            self._own_leases,
+            self._crew.is_known,
+            settings.max_recoveries,
+            settings.hitl_actors,
+        )
         self._background = Background()
         self._background.start(self._live())
 

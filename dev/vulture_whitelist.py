@@ -56,5 +56,8 @@ Forgetful
 Inventive
 _.namespace
 
+# Called by SQLAlchemy.
+_.do_begin
+
 # Called by name through actors.calls.
 _.recall

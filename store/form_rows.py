@@ -46,6 +46,10 @@ _UPDATE_RECIPIENT = (
     .where(form_recipients.c.recipient_id == bindparam("key_recipient_id"))
     .values(state=bindparam("new_state"), generation=bindparam("new_generation"))
 )
+_INSERT_RECIPIENTS = insert(form_recipients)
+_INSERT_TOKENS = insert(form_tokens)
+_INSERT_SUBMISSION = insert(submissions)
+_INSERT_AUDIT = insert(audit)
 _AUDIT_ENTRY = select(audit.c.entry_id).where(audit.c.entry_id == bindparam("key_entry_id"))
 
 _FORM_FIELDS = tuple(part.name for part in fields(Form))
@@ -86,8 +90,8 @@ def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
     if not insert_once(connection, forms, row):
         return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())
-    for position, each in enumerate(recipients):
-        row = {
+    rows = [
+        {
             "recipient_id": each.recipient_id,
             "form_id": form.form_id,
             "position": position,
@@ -96,7 +100,10 @@ def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient
             "generation": each.generation,
             "payload": orjson.dumps(each.payload, option=orjson.OPT_NON_STR_KEYS),
         }
-        connection.execute(insert(form_recipients), row)
+        for position, each in enumerate(recipients)
+    ]
+    if rows:
+        connection.execute(_INSERT_RECIPIENTS, rows)
     _add_tokens(connection, tokens)
     return form
 
@@ -121,7 +128,7 @@ def submit_form(
         FormExpiredError: a deadline has passed, or the run has ended.
     """
     form, run = _lock_form(connection, entry.form_id)
-    if _is_done(connection, entry):
+    if form.status is not FormStatus.WAITING and _is_done(connection, entry):
         return run
     if entry.recipient_id is not None:
         recipient = connection.execute(_RECIPIENT, {"key_recipient_id": entry.recipient_id}).one_or_none()
@@ -146,7 +153,7 @@ def submit_form(
         "via": entry.via,
         "submitted_at": entry.at,
     }
-    connection.execute(insert(submissions), row)
+    connection.execute(_INSERT_SUBMISSION, row)
     _add_audit(connection, entry)
     return run
 
@@ -162,10 +169,8 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         form, run = _lock_form(connection, entry.form_id)
     except FormNotFoundError:
         return None
-    if _is_done(connection, entry):
-        return run
     if form.status is not FormStatus.WAITING:
-        return None
+        return run if _is_done(connection, entry) else None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
     _close_form(connection, close(form, outcome, entry.at))
@@ -261,19 +266,22 @@ def _close_form(connection: Connection, closed: Form) -> None:
 
 
 def _add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
-    for token in tokens:
-        row = {
+    rows = [
+        {
             "token_hash": token.token_hash,
             "recipient_id": token.recipient_id,
             "surface": str(token.surface),
             "purpose": str(token.purpose),
             "generation": token.generation,
         }
-        connection.execute(insert(form_tokens), row)
+        for token in tokens
+    ]
+    if rows:
+        connection.execute(_INSERT_TOKENS, rows)
 
 
 def _add_audit(connection: Connection, entry: AuditEntry) -> None:
-    connection.execute(insert(audit), {name: getattr(entry, name) for name in _AUDIT_FIELDS})
+    connection.execute(_INSERT_AUDIT, {name: getattr(entry, name) for name in _AUDIT_FIELDS})
 
 
 def _is_done(connection: Connection, entry: AuditEntry) -> bool:

@@ -1,11 +1,15 @@
-"""Large values leave the JSON that the database keeps: a reference stays in their place.
+"""How JSON goes into a column: large values leave it, a reference stays in their place, and the rest is compressed.
 
 A value whose JSON has more than 64 KB goes to the blobs and becomes ``{"$blob": <hex SHA-256>, "size": <bytes>}``.
 Where that happened is said by a first line, ``B<list of paths>``, and never guessed from the value: a workflow
 may produce a mapping that looks like a reference. JSON from ``orjson`` has no line break and begins with another
 letter, so what is small is stored as it is.
+
+What then has more than half a kilobyte is compressed, which is said by a first byte ``Z``: a waiting run repeats its
+inputs and its question, and takes half the room so.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +20,9 @@ from store.blobs import Blobs, digest_of
 
 LIMIT_BYTES = 65_536
 _MARK = b"B"
+_COMPRESSED = b"Z"
+_COMPRESS_FROM_BYTES = 512
+_COMPRESS_LEVEL = 1
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 _Path = list[str | int]
 
@@ -24,7 +31,7 @@ async def pack_facts(facts: Sequence[Fact], blobs: Blobs) -> bytes:
     """Return ``facts`` as bytes for the journal; large values of their fields are in ``blobs`` on return."""
     data = encode_facts(list(facts))
     if len(data) <= LIMIT_BYTES:
-        return data
+        return compress(data)
     document = orjson.loads(data)
     moved: list[tuple[_Path, bytes]] = []
     for position, row in enumerate(document[1]):
@@ -40,6 +47,7 @@ async def unpack_facts(data: bytes, blobs: Blobs) -> list[Fact]:
         BlobMissingError: a value is not in ``blobs``.
         SnapshotVersionError: a newer version wrote them.
     """
+    data = decompress(data)
     if not data.startswith(_MARK):
         return decode_facts(data)
     return decode_facts(orjson.dumps(await _unpacked(data, blobs), option=_OPTIONS))
@@ -49,7 +57,7 @@ async def pack_value(value: Any, blobs: Blobs) -> bytes:
     """Return one JSON value as bytes for a column; its large parts are in ``blobs`` on return."""
     data = orjson.dumps(value, option=_OPTIONS)
     if len(data) <= LIMIT_BYTES:
-        return data
+        return compress(data)
     moved: list[tuple[_Path, bytes]] = []
     return await _packed(_shrink(value, [], moved), moved, blobs)
 
@@ -60,7 +68,21 @@ async def unpack_value(data: bytes, blobs: Blobs) -> Any:
     Raises:
         BlobMissingError: a part is not in ``blobs``.
     """
+    data = decompress(data)
     return await _unpacked(data, blobs) if data.startswith(_MARK) else orjson.loads(data)
+
+
+def compress(data: bytes) -> bytes:
+    """Return bytes that do not begin with ``Z`` as a column keeps them, the same for the same bytes."""
+    if len(data) < _COMPRESS_FROM_BYTES:
+        return data
+    compressed = _COMPRESSED + zlib.compress(data, _COMPRESS_LEVEL)
+    return compressed if len(compressed) < len(data) else data
+
+
+def decompress(data: bytes) -> bytes:
+    """Return what ``compress`` was given."""
+    return zlib.decompress(data[len(_COMPRESSED) :]) if data.startswith(_COMPRESSED) else data
 
 
 def _shrink(value: Any, path: _Path, moved: list[tuple[_Path, bytes]]) -> Any:
@@ -84,10 +106,10 @@ def _shrink(value: Any, path: _Path, moved: list[tuple[_Path, bytes]]) -> Any:
 async def _packed(document: Any, moved: list[tuple[_Path, bytes]], blobs: Blobs) -> bytes:
     data = orjson.dumps(document, option=_OPTIONS)
     if not moved:
-        return data
+        return compress(data)
     for _, content in moved:
         await blobs.put(content)
-    return _MARK + orjson.dumps([path for path, _ in moved]) + b"\n" + data
+    return compress(_MARK + orjson.dumps([path for path, _ in moved]) + b"\n" + data)
 
 
 async def _unpacked(data: bytes, blobs: Blobs) -> Any:
