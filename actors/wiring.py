@@ -68,6 +68,8 @@ class Ports:
     def __init__(self, settings: Settings) -> None:
         configure_logs()
         self.settings = settings
+        self.forms_client = FormsClient(settings.hitl_actors)
+        """The way to the HITL actors."""
 
     @cached_property
     def database(self) -> Database:
@@ -136,11 +138,6 @@ class Ports:
         return Runs.of(
             self.journal, self.forms_client, self.hints, "replica", settings.lease_ttl_s, settings.queue_limit
         )
-
-    @cached_property
-    def forms_client(self) -> FormsClient:
-        """The way to the HITL actors."""
-        return FormsClient(self.settings.hitl_actors)
 
     @cached_property
     def secrets(self) -> Secrets:

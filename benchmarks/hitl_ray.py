@@ -33,6 +33,8 @@ from graph.events import RunResumed
 from store.hint_record import Hint
 from store.migrate import migrate
 
+LOOKS = 600
+"""How often it is looked whether ended actors are gone, twenty times a second."""
 CALLS = 50
 """Bare actor calls in a round."""
 
@@ -242,7 +244,7 @@ async def greenroom(data: Path) -> AsyncIterator[tuple[Ports, int]]:
         yield ports, await find(HITL_ACTOR).__ray_call__.remote(lambda actor: os.getpid())
     finally:
         await ports.close()
-        await asyncio.to_thread(end_actors)
+        await end_actors()
 
 
 @contextmanager
@@ -268,12 +270,14 @@ def local_ray() -> Iterator[None]:
         os.environ.update(saved)
 
 
-def end_actors() -> None:
+async def end_actors() -> None:
     """End every actor of Greenroom: who waits for leases, then the supervisor, then those that it would replace."""
     for name in sorted(_named(), key=lambda name: (name.startswith(RUN_ACTOR_PREFIX), name == SUPERVISOR)):
         ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
-    while _named():
-        time.sleep(0.05)
+    for _ in range(LOOKS):
+        if not _named():
+            return
+        await asyncio.sleep(0.05)
 
 
 def _named() -> list[str]:
