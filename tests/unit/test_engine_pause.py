@@ -69,7 +69,7 @@ TWO_IN_A_ROW = (
 
 
 async def test_answer_to_a_form_that_this_state_will_open_again_is_not_lost():
-    """A writer that was replaced had opened a form, and it was answered: its successor opens it and finds the answer."""
+    """A writer that was replaced had opened a form, which was answered: its successor finds the answer."""
     stage = Stage(plan(*TWO_IN_A_ROW))
     await stage.start()
     snapshot, length = stage.recorder.snapshot, len(stage.recorder.facts)
