@@ -18,6 +18,7 @@ from hitl.form import Form, FormDefinition, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
 from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
+from store.compression import compress, decompress
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, new_entry
@@ -60,7 +61,7 @@ _DEFINITION_FIELDS = tuple(part.name for part in fields(FormDefinition))
 def form_of(row: AnyRow) -> Form:
     """Return the form of a row of ``forms``."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _FORM_FIELDS}
-    stored = orjson.loads(row.definition)
+    stored = orjson.loads(decompress(row.definition))
     # A later version may have stored more than this one knows.
     definition = FormDefinition(**{name: stored[name] for name in _DEFINITION_FIELDS if name in stored})
     values |= {"definition": definition, "status": FormStatus(row.status)}
@@ -86,7 +87,7 @@ def open_form(connection: Connection, form: Form, recipients: Sequence[Recipient
     if run is not None and run.status in TERMINAL:
         form = close(form, "expired", form.created_at)
     row = {name: getattr(form, name) for name in _FORM_FIELDS} | {"status": str(form.status)}
-    row["definition"] = orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS)
+    row["definition"] = compress(orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS))
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
     if not insert_once(connection, forms, row):
         return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, bindparam, func, select
 from graph.events import Fact
 from graph.ports import InboxItem
 from store.blobs import Blobs
+from store.compression import compress, decompress
 from store.database import AnyRow, Database
 from store.errors import RunNotFoundError
 from store.form_rows import expire_forms
-from store.packing import compress, decompress, pack_facts, pack_value, unpack_facts, unpack_value
+from store.packing import pack_facts, pack_value, unpack_facts, unpack_value
 from store.run_record import (
     TERMINAL,
     JournalWrite,

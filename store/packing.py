@@ -5,11 +5,9 @@ Where that happened is said by a first line, ``B<list of paths>``, and never gue
 may produce a mapping that looks like a reference. JSON from ``orjson`` has no line break and begins with another
 letter, so what is small is stored as it is.
 
-What then has more than half a kilobyte is compressed, which is said by a first byte ``Z``: a waiting run repeats its
-inputs and its question, and takes half the room so.
+What is left is compressed (``store.compression``).
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,12 +15,10 @@ import orjson
 
 from graph.events import Fact, decode_facts, encode_facts
 from store.blobs import Blobs, digest_of
+from store.compression import compress, decompress
 
 LIMIT_BYTES = 65_536
 _MARK = b"B"
-_COMPRESSED = b"Z"
-_COMPRESS_FROM_BYTES = 512
-_COMPRESS_LEVEL = 1
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 _Path = list[str | int]
 
@@ -70,19 +66,6 @@ async def unpack_value(data: bytes, blobs: Blobs) -> Any:
     """
     data = decompress(data)
     return await _unpacked(data, blobs) if data.startswith(_MARK) else orjson.loads(data)
-
-
-def compress(data: bytes) -> bytes:
-    """Return bytes that do not begin with ``Z`` as a column keeps them, the same for the same bytes."""
-    if len(data) < _COMPRESS_FROM_BYTES:
-        return data
-    compressed = _COMPRESSED + zlib.compress(data, _COMPRESS_LEVEL)
-    return compressed if len(compressed) < len(data) else data
-
-
-def decompress(data: bytes) -> bytes:
-    """Return what ``compress`` was given."""
-    return zlib.decompress(data[len(_COMPRESSED) :]) if data.startswith(_COMPRESSED) else data
 
 
 def _shrink(value: Any, path: _Path, moved: list[tuple[_Path, bytes]]) -> Any:

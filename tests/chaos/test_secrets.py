@@ -19,7 +19,7 @@ from hitl.form_token import Purpose, derive_token, hash_token
 from hitl.surface import Surface
 from serve_app import surface_ports
 from served import SCRIPTED_MODELS, Served, served, start_run, wait_for
-from store.packing import decompress
+from store.compression import decompress
 
 PASSWORD = "canaryPassword7f3a"
 UNKNOWN_TOKEN = "canaryToken" + "Z" * 32
