@@ -65,7 +65,11 @@ class Deadlines:
             self.add(form_id, due_at)
 
     async def fire_due(self) -> int:
-        """Fire what has passed by now; return how many. A form that the store cannot end now stays due."""
+        """Fire what has passed by now; return how many.
+
+        A form that the store cannot end now stays due. One that cannot be ended at all keeps no other from its end, and
+        is tried again when the store names it again.
+        """
         count = 0
         while self._heap and self._heap[0][0] <= self._clock.now():
             due_at, form_id = heapq.heappop(self._heap)
@@ -75,6 +79,10 @@ class Deadlines:
                 _log.warning("a form cannot be ended yet", form_id=form_id, reason=str(error))
                 heapq.heappush(self._heap, (due_at, form_id))
                 return count
+            except Exception:  # boundary: one form of many  # noqa: BLE001
+                _log.exception("a form could not be ended", form_id=form_id)
+                self._known.discard(form_id)
+                continue
             self._known.discard(form_id)
             count += 1
         return count

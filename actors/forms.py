@@ -82,12 +82,12 @@ class FormsClient:
         await self._ask(form_id, "revoke", form_id, recipient_id)
 
     async def reissue(self, form_id: str, recipient_id: str) -> None:
-        """Make the present tokens of a recipient worthless and give it new ones; durable on return.
+        """Make the present tokens of a recipient worthless and give it new ones, once; durable on return.
 
         Raises:
             FormNotFoundError: the form has no such recipient.
         """
-        await self._ask(form_id, "reissue", form_id, recipient_id)
+        await self._ask(form_id, "reissue", form_id, recipient_id, None, str(uuid_utils.uuid7()))
 
     async def _ask(self, key: str, method: str, *args: Any, **options: Any) -> Any:
         return await ask(hitl_actor_of(key, self._actor_count), method, *args, **options)

@@ -2,7 +2,8 @@
 
 It opens them, takes answers, keeps deadlines, and has the runs go on. In memory it has the deadlines of the next
 minute and one lease; everything else is in the database, from which it begins again after a restart. Every method
-may be called twice. There may be several of these actors, each for a part of the forms (``hitl_parts``).
+may be called twice, and is durable when it returns. There may be several of these actors, each for a part of the forms
+(``hitl_parts``).
 """
 
 import asyncio
@@ -93,8 +94,8 @@ class HitlActor:
         """Check an answer, store it, close the form for everybody, and wake the run.
 
         On return the answer is durable and in the run's inbox. A crash before the commit leaves the form open; after
-        it the reconciler wakes the run. Called twice, the second call meets an answered form, unless it says that
-        it repeats the first.
+        it the next process wakes the run when it begins. Called twice, the second call meets an answered form,
+        unless it says that it repeats the first.
 
         Raises:
             FormNotFoundError: no such form, or the recipient is revoked or has newer tokens.
@@ -129,16 +130,18 @@ class HitlActor:
         """
         await self._whole(self._revoke(form_id, recipient_id, by or Submitter()))
 
-    async def reissue(self, form_id: str, recipient_id: str, by: Submitter | None = None) -> None:
+    async def reissue(
+        self, form_id: str, recipient_id: str, by: Submitter | None = None, operation_id: str = ""
+    ) -> None:
         """Make the present tokens of a recipient worthless and give it those of the next generation.
 
-        Durable on return. Called twice it does so twice.
+        Durable on return. Called twice with the same ``operation_id`` it does so once; without one, twice.
 
         Raises:
             FormNotFoundError: the form has no such recipient.
             UnavailableError: the store is away.
         """
-        await self._whole(self._reissue(form_id, recipient_id, by or Submitter()))
+        await self._whole(self._reissue(form_id, recipient_id, by or Submitter(), operation_id))
 
     async def disposition(self, form_id: str, surface: Surface) -> Disposition:
         """Return what a form looks like from ``surface``; changes nothing.
@@ -214,13 +217,13 @@ class HitlActor:
         await self._recipient(form_id, recipient_id)
         await self._ports.forms.revoke(recipient_id, self._clock.now(), by)
 
-    async def _reissue(self, form_id: str, recipient_id: str, by: Submitter) -> None:
+    async def _reissue(self, form_id: str, recipient_id: str, by: Submitter, operation_id: str) -> None:
         form, recipient = await self._form(form_id), await self._recipient(form_id, recipient_id)
         following = Recipient(
             recipient_id, form_id, recipient.type, recipient.state, recipient.generation + 1, recipient.payload
         )
         tokens = token_rows(form, following, await self._token_key())
-        await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by)
+        await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by, operation_id)
 
     async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)

@@ -24,6 +24,7 @@ class World:
         self.due_at = due_at
         self.fired: list[str] = []
         self.is_away = False
+        self.is_broken = ""
         self.deadlines = Deadlines(self.due, self.fire, self.clock)
 
     async def due(self, until: float) -> list[tuple[str, float]]:
@@ -35,6 +36,8 @@ class World:
         """End a form, unless the store is away."""
         if self.is_away:
             raise StoreUnavailableError("gone")
+        if form_id == self.is_broken:
+            raise ValueError(form_id)
         self.fired.append(form_id)
         self.due_at.pop(form_id, None)
 
@@ -67,6 +70,19 @@ async def test_deadlines_that_passed_while_nobody_looked_are_caught_up():
         await world.deadlines.refill()
         await world.deadlines.fire_due()
     assert world.fired == ["a", "b", "c"]
+
+
+async def test_form_that_cannot_be_ended_keeps_no_other_from_its_end():
+    """A defect in one form is no reason to be late with others; that form is tried again at each look."""
+    world = World(a=999.0, b=999.5)
+    world.is_broken = "a"
+    await world.deadlines.refill()
+    assert await world.deadlines.fire_due() == 1
+    assert world.fired == ["b"]
+    world.is_broken = ""
+    await world.deadlines.refill()
+    assert await world.deadlines.fire_due() == 1
+    assert world.fired == ["b", "a"]
 
 
 async def test_deadline_stays_due_when_the_store_is_away():
