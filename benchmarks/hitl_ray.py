@@ -10,7 +10,7 @@ import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -275,11 +275,18 @@ def local_ray() -> Iterator[None]:
 
 
 async def end_actors() -> None:
-    """End every actor of Greenroom: who waits for leases, then the supervisor, then those that it would replace."""
-    for name in sorted(_named(), key=lambda name: (name.startswith(RUN_ACTOR_PREFIX), name == SUPERVISOR)):
+    """End every actor of Greenroom: first who waits for leases, and last whom the supervisor would replace."""
+    first = [name for name in _named() if name != SUPERVISOR and not name.startswith(RUN_ACTOR_PREFIX)]
+    await _end(first)
+    await _end([SUPERVISOR])
+    await _end(_named())
+
+
+async def _end(names: Sequence[str]) -> None:
+    for name in set(names) & set(_named()):
         ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
     for _ in range(LOOKS):
-        if not _named():
+        if not set(names) & set(_named()):
             return
         await asyncio.sleep(0.05)
 

@@ -22,6 +22,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from store.errors import StoreUnavailableError
 
 BUSY_TIMEOUT_S = 30.0
+READER_CACHE_KB = 1024
+"""Half of SQLite's own: counting what waits must not fill every process's memory with an index; the system caches too."""
 _BATCH_LIMIT = 64
 
 Work = Callable[[Connection], Any]
@@ -130,6 +132,7 @@ def sqlite_engine(path: Path, *, is_writer: bool) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")
         if not is_writer:
             connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")
         return connection
 
     def begin(dbapi_connection: PoolProxiedConnection) -> None:
