@@ -23,7 +23,7 @@ from store.errors import StoreUnavailableError
 
 BUSY_TIMEOUT_S = 30.0
 READER_CACHE_KB = 1024
-"""Half of SQLite's own: counting what waits must not fill every process's memory with an index; the system caches too."""
+"""Half of what SQLite takes: a count must not fill a process's memory with an index; the system caches files too."""
 _BATCH_LIMIT = 64
 
 Work = Callable[[Connection], Any]

@@ -14,6 +14,7 @@ import factories as f
 from actors.calls import HITL_ACTOR
 from actors.hitl_parts import HitlPart, hitl_actor_of, hitl_parts
 from actors.messages import SubmitOrder
+from actors.settings import Settings
 from actors.start_actors import start_actors
 from graph.events import FormSubmitted
 from hitl.form import FormStatus
@@ -143,7 +144,8 @@ async def test_figures_are_shown_to_prometheus_and_name_nobody(stage: Stage):
 async def test_another_count_at_the_next_start_finds_every_form(stage: Stage):
     """A deployment with two actors in place of three ends the third, and forms opened before are answered."""
     run_id, (form_id,) = await start(stage, "asking")
-    fewer = stage.settings.model_copy(update={"hitl_actors": 2})
+    settings = {**stage.settings.model_dump(), "hitl_actors": 2}
+    fewer = Settings.model_validate(settings)
     await start_actors(fewer, is_deployer=True)
     assert sorted(named_actors(HITL_ACTOR)) == ["hitl-actor-0", "hitl-actor-1"]
     for part in hitl_parts(2):
