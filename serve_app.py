@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from actors.forms import FormsClient
 from actors.key_check import check_key
 from actors.settings import Settings
 from actors.start_actors import start_actors
@@ -70,7 +69,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
 
     return SurfacePorts(
         runs=ports.runs,
-        submissions=FormsClient(),
+        submissions=ports.forms_client,
         journal=ports.journal,
         forms=ports.forms,
         apps=ports.apps,

@@ -3,8 +3,8 @@
     run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
-    hitl_actor      the only writer of forms          form_opening, answers, deadlines, human_time,
-                                                      run_waker, key_check: how
+    hitl_actor      the only writer of forms          hitl_parts, form_opening, answers, deadlines, human_time,
+                                                      run_waker, key_check, form_metrics: how
     courier         sends mails and events            delivery, senders, mail_server: how; announcer: events of runs
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how

@@ -37,11 +37,13 @@ class Taken:
     """An accepted answer.
 
     ``run``: to wake, if it has a new inbox item; a repetition gives none. ``is_announced``: webhooks are told of it.
+    ``waited_s``: how long the form waited for this decision; None where it is none, or a repetition.
     """
 
     is_decided: bool
     run: Resumable | None = None
     is_announced: bool = False
+    waited_s: float | None = None
 
 
 class Answers:
@@ -90,12 +92,12 @@ class Answers:
         if form.definition.approval is not None:
             vote = await self._vote(form, order, answer, now)
             outcome = await self._decisions.vote(form.form_id, vote, order.recipient_id, order.generation)
-            return Taken(outcome.is_decided, outcome.run, bool(outcome.is_decided and form.definition.webhooks))
+            return _taken(form, outcome.is_decided, outcome.run, now)
         by = Submitter(order.account_id, order.end_user_id, order.via, order.api_key_id)
         run = await self._forms.submit(
             form.form_id, order.recipient_id, order.generation, answer, by, now, order.key_hash
         )
-        return Taken(True, run, bool(form.definition.webhooks))
+        return _taken(form, is_decided=True, run=run, now=now)
 
     async def _vote(self, form: Form, order: SubmitOrder, answer: Submission, now: float) -> Vote:
         """Return the answer as the vote of the account that gives it.
@@ -138,3 +140,9 @@ class Answers:
         # A caller's own repetition, which needs no key, is from the same user in the same way.
         is_same_way = (given.by.end_user_id, given.by.via) == (order.end_user_id, order.via)
         return None if order.is_repeated and not is_same_way else given
+
+
+def _taken(form: Form, is_decided: bool, run: Resumable | None, now: float) -> Taken:
+    if not is_decided:
+        return Taken(is_decided=False)
+    return Taken(True, run, bool(form.definition.webhooks), now - form.created_at)

@@ -16,6 +16,7 @@ from graph.errors import GreenroomError
 NAMESPACE: Final = "greenroom"
 SUPERVISOR: Final = "run-supervisor"
 HITL_ACTOR: Final = "hitl-actor"
+"""The only HITL actor, or the beginning of the names of several (``hitl_parts``)."""
 COURIER: Final = "courier"
 EVENT_HUB: Final = "event-hub"
 RUN_ACTOR_PREFIX: Final = "run-actor-"

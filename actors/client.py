@@ -25,7 +25,6 @@ import uuid_utils
 
 from actors.calls import NAMESPACE, SUPERVISOR, find, hint_courier
 from actors.form_opening import may_answer_by_id
-from actors.forms import FormsClient
 from actors.inbox_client import InboxClient
 from actors.loop_thread import LoopThread
 from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch, order_run
@@ -190,7 +189,7 @@ class Greenroom:
         Raises:
             FormNotFoundError: there is no such form.
         """
-        return self._loop.call(FormsClient().disposition(form_id, Surface(surface)))
+        return self._loop.call(self._ports.forms_client.disposition(form_id, Surface(surface)))
 
     def deliveries(self, form_id: str) -> list[Delivery]:
         """Return how the mails and events of a form fare: pending, sent, failed or dropped, and why.
@@ -244,14 +243,14 @@ class Greenroom:
     async def _read(self, form_id: str) -> Form:
         form = await self._answerable(form_id)
         account_id = await self._account_id(form.workspace_id)
-        await FormsClient().viewed(form_id, Submitter(account_id, via=VIA))
+        await self._ports.forms_client.viewed(form_id, Submitter(account_id, via=VIA))
         return form
 
     async def _submit(self, form_id: str, action: str, inputs: dict[str, Any], form_digest: str | None) -> bool:
         form = await self._answerable(form_id)
         account_id = await self._account_id(form.workspace_id)
         order = SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id, form_digest=form_digest)
-        return await FormsClient().submit(order)
+        return await self._ports.forms_client.submit(order)
 
     async def _form(self, form_id: str) -> Form:
         form = await self._ports.forms.get(form_id)

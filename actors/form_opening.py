@@ -57,7 +57,7 @@ def new_form(
         webhooks=[{"url": hook.url, "secret_env": hook.secret_env} for hook in told] if is_runtime else [],
     )
     return Form(
-        form_id=new_id(),
+        form_id=order.form_id or new_id(),
         workspace_id=order.workspace_id,
         app_id=order.app_id,
         run_id=request.run_id if is_runtime else None,

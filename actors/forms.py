@@ -1,9 +1,13 @@
-"""The way to the HITL actor: for run actors, which open forms, and for surfaces, which submit answers."""
+"""The way to the HITL actors: for run actors, which open forms, and for surfaces, which submit answers."""
 
 from dataclasses import replace
+from typing import Any
 
-from actors.calls import HITL_ACTOR, ask
+import uuid_utils
+
+from actors.calls import ask
 from actors.errors import ActorAwayError
+from actors.hitl_parts import hitl_actor_of
 from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
@@ -15,16 +19,28 @@ OPEN_PATIENCE_S = 120.0
 
 
 class FormsClient:
-    """Calls the HITL actor. Every call may be repeated, so each outlasts a restart of that actor."""
+    """Calls the HITL actor that a form or run belongs to. Every call may be repeated, so each outlasts a restart."""
+
+    def __init__(self, actor_count: int = 1) -> None:
+        """Prepare.
+
+        Args:
+            actor_count: how many HITL actors there are, ``Settings.hitl_actors``.
+        """
+        self._actor_count = actor_count
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of one node execution; durable on return.
+
+        The form gets an id that belongs to the actor that is asked, unless the execution has its form already.
 
         Raises:
             ActorAwayError: the HITL actor is away for longer than two minutes.
             UnavailableError: the store is away.
         """
-        return await ask(HITL_ACTOR, "open_form", order, patience_s=OPEN_PATIENCE_S)
+        form_id = order.form_id or str(uuid_utils.uuid7())
+        order = replace(order, form_id=form_id)
+        return await self._ask(form_id, "open_form", order, patience_s=OPEN_PATIENCE_S)
 
     async def test_delivery(self, order: DeliveryTestOrder) -> str:
         """Send the mails of one delivery method with a form that no run waits for; return the form's id.
@@ -37,7 +53,7 @@ class FormsClient:
             NoMailServerError: no mail server is configured.
             UnavailableError: the store is away.
         """
-        return await ask(HITL_ACTOR, "test_delivery", order)
+        return await self._ask(order.request.execution_id, "test_delivery", order)
 
     async def submit(self, order: SubmitOrder) -> bool:
         """Answer a form; on return the answer is durable, and if the form is decided its run will take it up.
@@ -57,9 +73,9 @@ class FormsClient:
             UnavailableError: it could not be stored now.
         """
         try:
-            return await ask(HITL_ACTOR, "submit", order, patience_s=0.0)
+            return await self._ask(order.form_id, "submit", order, patience_s=0.0)
         except ActorAwayError:
-            return await ask(HITL_ACTOR, "submit", replace(order, is_repeated=True))
+            return await self._ask(order.form_id, "submit", replace(order, is_repeated=True))
 
     async def viewed(self, form_id: str, by: Submitter) -> None:
         """Note in the audit that an account that has logged in has read a form, once for each account.
@@ -67,7 +83,7 @@ class FormsClient:
         Raises:
             FormNotFoundError: there is no such form.
         """
-        await ask(HITL_ACTOR, "viewed", form_id, by)
+        await self._ask(form_id, "viewed", form_id, by)
 
     async def act(self, order: ActOrder) -> None:
         """Claim, release, reassign, delegate or snooze a form; durable on return.
@@ -82,7 +98,7 @@ class FormsClient:
             PersonNotFoundError: no account of the workspace has the address.
             UnavailableError: it could not be stored now.
         """
-        await ask(HITL_ACTOR, "act", order)
+        await self._ask(order.form_id, "act", order)
 
     async def stop(self, run_id: str, reason: str) -> None:
         """Stop a run; on return the request is durable.
@@ -91,7 +107,7 @@ class FormsClient:
             RunNotFoundError: there is no such run.
             UnavailableError: it could not be stored now.
         """
-        await ask(HITL_ACTOR, "stop", run_id, reason)
+        await self._ask(run_id, "stop", run_id, reason)
 
     async def disposition(self, form_id: str, surface: Surface) -> Disposition:
         """Return what a form looks like from ``surface``, with the form token that works there.
@@ -99,7 +115,7 @@ class FormsClient:
         Raises:
             FormNotFoundError: there is no such form.
         """
-        return await ask(HITL_ACTOR, "disposition", form_id, surface)
+        return await self._ask(form_id, "disposition", form_id, surface)
 
     async def revoke(self, form_id: str, recipient_id: str) -> None:
         """Make every token of a recipient worthless; durable on return.
@@ -107,12 +123,15 @@ class FormsClient:
         Raises:
             FormNotFoundError: the form has no such recipient.
         """
-        await ask(HITL_ACTOR, "revoke", form_id, recipient_id)
+        await self._ask(form_id, "revoke", form_id, recipient_id)
 
     async def reissue(self, form_id: str, recipient_id: str) -> None:
-        """Make the present tokens of a recipient worthless and give it new ones; durable on return.
+        """Make the present tokens of a recipient worthless and give it new ones, once; durable on return.
 
         Raises:
             FormNotFoundError: the form has no such recipient.
         """
-        await ask(HITL_ACTOR, "reissue", form_id, recipient_id)
+        await self._ask(form_id, "reissue", form_id, recipient_id, None, str(uuid_utils.uuid7()))
+
+    async def _ask(self, key: str, method: str, *args: Any, **options: Any) -> Any:
+        return await ask(hitl_actor_of(key, self._actor_count), method, *args, **options)

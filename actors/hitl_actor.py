@@ -2,13 +2,14 @@
 
 It opens them, takes answers, keeps deadlines, and has the runs go on. In memory it has the deadlines of the next
 minute and one lease; everything else is in the database, from which it begins again after a restart. Every method
-may be called twice.
+may be called twice, and is durable when it returns. There may be several of these actors, each for a part of the forms
+(``hitl_parts``).
 """
 
 import asyncio
 from collections.abc import Coroutine
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import ray
 import structlog
@@ -16,10 +17,11 @@ import uuid_utils
 
 from actors.answers import Answers
 from actors.background import Background
-from actors.calls import HITL_ACTOR, hint_courier, options
+from actors.calls import hint_courier, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
 from actors.errors import NoMailRecipientsError, NoMailServerError
+from actors.form_metrics import STUCK_S, FormMetrics
 from actors.form_opening import (
     delivery_test_form,
     needs_members,
@@ -28,12 +30,13 @@ from actors.form_opening import (
     new_recipients,
     token_rows,
 )
+from actors.hitl_parts import HitlPart
 from actors.human_time import HumanTime
 from actors.key_check import check_key
 from actors.leases import LeaseHolder
 from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
 from actors.run_segment import WallClock
-from actors.run_waker import RunWaker
+from actors.run_waker import LeasedWaker, RunWaker
 from actors.settings import Settings
 from actors.wiring import Ports
 from graph.errors import GreenroomError
@@ -44,31 +47,42 @@ from hitl.errors import FormNotFoundError
 from hitl.form import Form, FormKind
 from hitl.form_state import decide_deadline
 from hitl.form_token import TokenKey
-from hitl.recipient import ApprovalChannel, Recipient
+from hitl.recipient import Recipient
 from hitl.surface import Surface
 from store.form_record import first_mails
-from store.forms import Resumable, Submitter, TokenRow
+from store.forms import DUE_LIMIT, Resumable, Submitter, TokenRow
+from store.outbox_record import DeliveryState
 
 _log = structlog.get_logger()
 
-RECONCILE_S = 5.0
-"""Between two looks for inbox items that no run has taken up."""
+COUNT_S = 15.0
+"""Between two counts of the open forms for the metrics: as often as they are usually read."""
+FOREIGN_S = 30.0
+"""What another HITL actor should have done is done here when it is so late."""
 
 
 class HitlActor:
     """Opens, answers, ends and re-issues forms, and wakes the runs that wait for them."""
 
-    def __init__(self, plain_settings: str) -> None:
-        """Prepare; does no I/O. Deadlines and reconciler run in tasks of their own, also after a restart.
+    def __init__(
+        self, plain_settings: str, number: int = 0, ports: Ports | None = None, waker: RunWaker | None = None
+    ) -> None:
+        """Prepare; does no I/O. Deadlines, reconciler and metrics run in tasks of their own, also after a restart.
 
         Args:
             plain_settings: ``Settings.plain``.
+            number: which of the HITL actors that the settings ask for, from 0.
+            ports: None: of its own. Given where everything is in one process.
+            waker: wakes the runs; None: on run actors that the supervisor leases.
         """
         self._settings = settings = Settings.from_plain(plain_settings)
+        self._part = HitlPart(number, settings.hitl_actors)
         self._clock = WallClock()
-        self._ports = Ports(settings)
-        self._leases = LeaseHolder(HITL_ACTOR, settings.lease_ttl_s, settings.queue_limit, continues=True)
-        self._waker = RunWaker(self._leases)
+        self._ports = ports or Ports(settings)
+        self._metrics = FormMetrics(self._part.actor)
+        self._waker = waker or LeasedWaker(
+            LeaseHolder(self._part.actor, settings.lease_ttl_s, settings.queue_limit, continues=True)
+        )
         self._deadlines = Deadlines(self._due, self._fire, self._clock)
         self._key: TokenKey | None = None
         ports = self._ports
@@ -84,6 +98,8 @@ class HitlActor:
         self._background = Background()
         self._background.start(self._insist("deadlines", self._deadlines.run))
         self._background.start(self._insist("reconciler", self._reconcile))
+        if number == 0:
+            self._background.start(self._insist("metrics", self._count_open))
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of a node execution, with its recipients and the hashes of their tokens.
@@ -178,16 +194,18 @@ class HitlActor:
         """
         await self._whole(self._revoke(form_id, recipient_id, by or Submitter()))
 
-    async def reissue(self, form_id: str, recipient_id: str, by: Submitter | None = None) -> None:
+    async def reissue(
+        self, form_id: str, recipient_id: str, by: Submitter | None = None, operation_id: str = ""
+    ) -> None:
         """Make the present tokens of a recipient worthless and give it those of the next generation.
 
-        Durable on return. Called twice it does so twice.
+        Durable on return. Called twice with the same ``operation_id`` it does so once; without one, twice.
 
         Raises:
             FormNotFoundError: the form has no such recipient.
             UnavailableError: the store is away.
         """
-        await self._whole(self._reissue(form_id, recipient_id, by or Submitter()))
+        await self._whole(self._reissue(form_id, recipient_id, by or Submitter(), operation_id))
 
     async def disposition(self, form_id: str, surface: Surface) -> Disposition:
         """Return what a form looks like from ``surface``; changes nothing.
@@ -209,6 +227,14 @@ class HitlActor:
         """Return the version of the code that runs here."""
         return code_version()
 
+    async def part(self) -> HitlPart:
+        """Return the part of the forms that is kept here."""
+        return self._part
+
+    async def close(self) -> None:
+        """End the tasks, where everything is in one process; an actor is ended with its process."""
+        await self._background.close()
+
     async def _open(self, order: FormOrder, kind: FormKind = "runtime") -> OpenedForm:
         key = await self._token_key()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id, kind)
@@ -219,8 +245,9 @@ class HitlActor:
         tokens: list[TokenRow] = [row for each in recipients for row in token_rows(form, each, key)]
         moments = new_moments(order, form)
         stored = await self._ports.forms.open(form, recipients, tokens, moments)
-        due_at = next_deadline(stored.expires_at, stored.global_expires_at)
-        self._deadlines.add(stored.form_id, moments[0].at if moments else due_at)
+        if self._part.holds(stored.form_id):
+            due_at = next_deadline(stored.expires_at, stored.global_expires_at)
+            self._deadlines.add(stored.form_id, moments[0].at if moments else due_at)
         if any(first_mails(stored, recipients)):
             hint_courier()
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
@@ -231,6 +258,8 @@ class HitlActor:
             self._waker.wake(taken.run)
         if taken.is_announced:
             hint_courier()
+        if taken.waited_s is not None:
+            self._metrics.count_answer(order.via, taken.waited_s)
         return taken.is_decided
 
     async def _stop(self, run_id: str, reason: str) -> None:
@@ -245,14 +274,14 @@ class HitlActor:
         await self._human_time.act(order)
         hint_courier()
 
-    async def _reissue(self, form_id: str, recipient_id: str, by: Submitter) -> None:
+    async def _reissue(self, form_id: str, recipient_id: str, by: Submitter, operation_id: str) -> None:
         form, recipient = await self._form(form_id), await self._recipient(form_id, recipient_id)
         following = Recipient(
             recipient_id, form_id, recipient.type, recipient.state, recipient.generation + 1, recipient.payload
         )
         tokens = token_rows(form, following, await self._token_key())
-        await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by)
-        if recipient.type.channel is ApprovalChannel.EMAIL:
+        await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by, operation_id)
+        if recipient.payload.get("email"):
             hint_courier()
 
     async def _form(self, form_id: str) -> Form:
@@ -277,7 +306,11 @@ class HitlActor:
         return self._key
 
     async def _due(self, until: float) -> list[tuple[str, float]]:
-        found = [*await self._ports.forms.due(until), *await self._ports.human_time.due(until)]
+        """Return what is due of this part, and what is so late that whoever has it seems to be away."""
+        limit = DUE_LIMIT * self._part.count
+        rows = [*await self._ports.forms.due(until, limit), *await self._ports.human_time.due(until, limit)]
+        late = self._clock.now() - FOREIGN_S
+        found = [(form_id, due_at) for form_id, due_at in rows if due_at < late or self._part.holds(form_id)]
         return sorted(found, key=lambda each: each[1])
 
     async def _fire(self, form_id: str) -> None:
@@ -295,18 +328,35 @@ class HitlActor:
             self._waker.wake(run)
         if form.definition.webhooks:
             hint_courier()
+        if run is not None:
+            self._metrics.count_deadline(outcome)
 
     async def _reconcile(self) -> None:
-        """Wake every run with inbox items that nobody has taken up, at start and every five seconds.
+        """Wake every run whose inbox items nobody has taken up, at start and every few seconds.
 
-        Forms that a failing container cut off are expired at the same time.
+        A net only: whoever stores an item wakes the run. The first look is for all parts, because what this actor
+        stored before a crash belongs to any. Forms that a failing container cut off are expired at the same time.
         """
-        self._leases.hold()
+        self._waker.warm_up()
+        is_first = True
         while True:
-            await self._ports.human_time.expire_cut(self._clock.now())
-            for run_id, status, actor in await self._ports.journal.untaken():
-                self._waker.wake(Resumable(run_id, status, actor))
-            await asyncio.sleep(RECONCILE_S)
+            now, stuck_count = self._clock.now(), 0
+            await self._ports.human_time.expire_cut(now)
+            for run_id, status, actor, since in await self._ports.journal.untaken():
+                is_ours = self._part.holds(run_id)
+                stuck_count += is_ours and since < now - STUCK_S
+                if is_ours or is_first or since < now - FOREIGN_S:
+                    self._waker.wake(Resumable(run_id, status, actor))
+            self._metrics.show_not_resumed(stuck_count)
+            is_first = False
+            await asyncio.sleep(self._settings.hitl_reconcile_s)
+
+    async def _count_open(self) -> None:
+        while True:
+            self._metrics.show_open(await self._ports.forms.waiting_count())
+            counts = await self._ports.outbox.counts()
+            self._metrics.show_mails({state: counts.get(("mail", state), 0) for state in get_args(DeliveryState)})
+            await asyncio.sleep(COUNT_S)
 
     async def _insist(self, what: str, work: Any) -> None:
         while True:
@@ -327,7 +377,7 @@ def _new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def make_hitl_actor(settings: Settings) -> ray.actor.ActorHandle:
-    """Create the HITL actor, or return it if it exists."""
-    actor_options = options(HITL_ACTOR, restarts=True, num_cpus=settings.actor_cpus)
-    return ray.remote(HitlActor).options(**actor_options).remote(settings.plain)
+def make_hitl_actor(settings: Settings, part: HitlPart) -> ray.actor.ActorHandle:
+    """Create the HITL actor of ``part``, or return it if it exists."""
+    actor_options = options(part.actor, restarts=True, num_cpus=settings.actor_cpus)
+    return ray.remote(HitlActor).options(**actor_options).remote(settings.plain, part.number)

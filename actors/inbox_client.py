@@ -6,10 +6,9 @@ It acts for the account that the settings name, like the rest of the client; the
 import time
 from collections.abc import Awaitable, Callable
 
-from actors.forms import FormsClient
 from actors.loop_thread import LoopThread
 from actors.messages import ActOrder, ClaimOrder, DelegateOrder, ReassignOrder, ReleaseOrder, SnoozeOrder
-from actors.stores import Stores
+from actors.wiring import Ports
 from hitl.form import FormStatus
 from store.inbox_record import InboxFilter, InboxPage, InboxQuery
 
@@ -19,16 +18,16 @@ VIA = "python"
 class InboxClient:
     """The inbox of one account in one workspace; ``Greenroom.inbox``."""
 
-    def __init__(self, loop: LoopThread, stores: Stores, whose: Callable[[], Awaitable[tuple[str, str]]]) -> None:
+    def __init__(self, loop: LoopThread, ports: Ports, whose: Callable[[], Awaitable[tuple[str, str]]]) -> None:
         """Prepare; nothing is looked up yet.
 
         Args:
             loop: where calls run.
-            stores: to read from.
+            ports: to read from, and the way to the HITL actors.
             whose: gives workspace id and account id.
         """
         self._loop = loop
-        self._stores = stores
+        self._ports = ports
         self._whose = whose
 
     def page(
@@ -50,7 +49,7 @@ class InboxClient:
             query = InboxQuery(
                 workspace_id, account_id, time.time(), filter, app_id, wanted, text, before, with_snoozed, limit
             )
-            return await self._stores.human_time.inbox(query)
+            return await self._ports.human_time.inbox(query)
 
         return self._loop.call(read())
 
@@ -106,6 +105,6 @@ class InboxClient:
     def _act(self, order: Callable[[str], ActOrder]) -> None:
         async def act() -> None:
             _, account_id = await self._whose()
-            await FormsClient().act(order(account_id))
+            await self._ports.forms_client.act(order(account_id))
 
         self._loop.call(act())

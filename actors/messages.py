@@ -143,7 +143,7 @@ class ActorState:
 class FormOrder:
     """A form to open: the node's request with what the HITL actor needs to know about its run.
 
-    ``webhooks``: those of the app that are told when a form was decided.
+    ``form_id``: the id that the form gets unless its execution has a form already; "": any.
     """
 
     request: FormRequest
@@ -156,6 +156,7 @@ class FormOrder:
     """The name under which the run was started."""
     app_rules: AppRules = field(default_factory=AppRules)
     """What the workflow file of the run says about people."""
+    form_id: str = ""
 
     @classmethod
     def of(cls, request: FormRequest, run: NewRun, app_rules: AppRules) -> "FormOrder":

@@ -12,8 +12,9 @@ from ray.exceptions import RayTaskError
 
 from actors.announcer import Announcer
 from actors.background import Background
-from actors.calls import HITL_ACTOR, ask, hint_courier, tell
+from actors.calls import ask, hint_courier, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
+from actors.hitl_parts import hitl_actor_of
 from actors.messages import Lease
 from actors.plans import Plans
 from graph.errors import GreenroomError, RefusedError, UnavailableError
@@ -47,6 +48,7 @@ class Recovery:
         is_alive: Callable[[str], bool],
         max_recoveries: int,
         plans: Plans,
+        hitl_actor_count: int,
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -56,12 +58,14 @@ class Recovery:
             is_alive: whether the run actor of a name is alive as far as is known.
             max_recoveries: deaths in a row after which a run is given up.
             plans: whose webhooks are told of a run that is given up.
+            hitl_actor_count: how many HITL actors there are.
         """
         self._journal = journal
         self._leases = leases
         self._is_alive = is_alive
         self._max_recoveries = max_recoveries
         self._plans = plans
+        self._hitl_actor_count = hitl_actor_count
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -167,7 +171,7 @@ class Recovery:
         await self._journal.append(announcer.added_to(write))
         announcer.hint()
         self._counts.pop(record.run_id, None)
-        tell(HITL_ACTOR, "run_ended", record.run_id)
+        tell(hitl_actor_of(record.run_id, self._hitl_actor_count), "run_ended", record.run_id)
 
     async def _webhooks(self, version_id: str) -> Sequence[Webhook]:
         try:

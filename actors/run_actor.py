@@ -9,9 +9,10 @@ import ray
 import structlog
 
 from actors.background import Background
-from actors.calls import HITL_ACTOR, SUPERVISOR, WAITS, on_loop, options, tell
+from actors.calls import SUPERVISOR, WAITS, on_loop, options, tell
 from actors.code_version import code_version
 from actors.errors import BusyError
+from actors.hitl_parts import hitl_actor_of
 from actors.messages import ActorState, Cursor, Release, RunOrder, RunOutcome, TailBatch
 from actors.pool import spare_mark
 from actors.run_segment import RunSegment
@@ -164,7 +165,7 @@ class RunActor:
         try:
             outcome = await work
             if segment.may_have_forms and outcome.status in ("failed", "stopped"):
-                tell(HITL_ACTOR, "run_ended", segment.run_id)
+                tell(hitl_actor_of(segment.run_id, self._settings.hitl_actors), "run_ended", segment.run_id)
             return outcome
         finally:
             if segment.is_stuck:

@@ -90,7 +90,12 @@ class RunSupervisor:
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
         ports = self._ports
         self._recovery = Recovery(
-            ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries, ports.plans
+            ports.journal,
+            self._own_leases,
+            self._crew.is_known,
+            settings.max_recoveries,
+            ports.plans,
+            settings.hitl_actors,
         )
         self._background = Background()
         self._background.start(self._live())

@@ -32,9 +32,11 @@ class Runs:
         self._background = Background()
 
     @classmethod
-    def of(cls, journal: Journal, hints: Hints, label: str, lease_ttl_s: float, queue_limit: int) -> "Runs":
+    def of(
+        cls, journal: Journal, forms: FormsClient, hints: Hints, label: str, lease_ttl_s: float, queue_limit: int
+    ) -> "Runs":
         """Return the runs of this process with a lease of its own, made at first use."""
-        return cls(journal, FormsClient(), LeaseHolder(label, lease_ttl_s, queue_limit), hints)
+        return cls(journal, forms, LeaseHolder(label, lease_ttl_s, queue_limit), hints)
 
     def warm_up(self) -> None:
         """Begin to hold a lease, so that the first start is one call too. Needs a running event loop."""
@@ -106,6 +108,10 @@ class Runs:
             UnavailableError: the request could not be stored.
         """
         await self._shielded(self._forms.stop(run_id, reason))
+
+    async def close(self) -> None:
+        """Let the leases of this process run out; runs go on."""
+        await self._leases.close()
 
     async def _begin(self, order: RunOrder, begun: "_Begun") -> None:
         """Execute a new run and pass on what its actor tells of the first segment; may end before that does."""

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     actor_cpus: float = Field(0.0, ge=0)
     """CPUs that Ray reserves for each actor."""
 
+    hitl_actors: int = Field(1, ge=1)
+    """How many HITL actors share the forms."""
+    hitl_reconcile_s: float = Field(5.0, gt=0)
+    """Between two looks of a HITL actor for answers that no run has taken up."""
     human_input_global_timeout_s: float = 604_800.0
     """After so long a waiting form ends its run; 0 or less: never."""
     claim_lifetime_s: float = Field(3600.0, gt=0)

@@ -63,6 +63,8 @@ class Ports(Stores):
     def __init__(self, settings: Settings) -> None:
         configure_logs()
         super().__init__(settings)
+        self.forms_client = FormsClient(settings.hitl_actors)
+        """The way to the HITL actors."""
 
     @cached_property
     def files(self) -> FileShelf:
@@ -92,7 +94,10 @@ class Ports(Stores):
     @cached_property
     def runs(self) -> Runs:
         """Starts, follows and stops runs."""
-        return Runs.of(self.journal, self.hints, "replica", self.settings.lease_ttl_s, self.settings.queue_limit)
+        settings = self.settings
+        return Runs.of(
+            self.journal, self.forms_client, self.hints, "replica", settings.lease_ttl_s, settings.queue_limit
+        )
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -120,11 +125,22 @@ class Ports(Stores):
         clock = WallClock()
         tools = ToolBox(tool_catalog_of(self.settings), self.apps, self.plans, limits, clock)
         return Surroundings(
-            self.journal, self.plans, chat, FormsClient(), limits, clock, self._code, self._outside, tools, hint_courier
+            self.journal,
+            self.plans,
+            chat,
+            self.forms_client,
+            limits,
+            clock,
+            self._code,
+            self._outside,
+            tools,
+            hint_courier,
         )
 
     async def close(self) -> None:
         """Close the connections and end the sandbox workers of this process."""
+        if "runs" in self.__dict__:
+            await self.runs.close()
         if "hints" in self.__dict__:
             await self.hints.close()
         if "hint_carrier" in self.__dict__:

@@ -22,6 +22,7 @@ from statistics import fmean, median
 from rich.console import Console
 
 from benchmarks.engine_runs import bytes_in_flight, compiled, durable, in_memory, repeated
+from benchmarks.options import Options
 from benchmarks.peers import ROOT, Peer, prepare_peers
 from benchmarks.workflows import Case, chain, engine_cases
 
@@ -42,10 +43,10 @@ class Effort:
     least: int = 3
 
 
-def measure(with_peers: bool) -> Figures:
+def measure(options: Options) -> Figures:
     """Return the figures by key, with the peers' ratios if asked for and possible."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    peers = prepare_peers(console) if with_peers else []
+    peers = prepare_peers(console) if options.with_peers else []
     return asyncio.run(measure_cases(engine_cases(), chain(10_000), peers, Effort(), ROOT, console))
 
 

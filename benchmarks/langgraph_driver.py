@@ -2,18 +2,22 @@
 
 A workflow becomes a StateGraph without a checkpointer, compiled before the clock starts. Templates become functions
 that hand the value on, which is less than rendering it; an iteration becomes a map over its items (``Send``) or, in
-sequence, a node that returns to itself; a loop likewise.
+sequence, a node that returns to itself; a loop likewise. A run that asks a person has a checkpointer on SQLite with
+synchronous FULL, is interrupted, and is resumed with the answer.
 """
 
+import itertools
 import logging
 import operator
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 from driver_loop import Run, serve
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send, interrupt
 
 JsonObject = dict[str, Any]
 Invoke = Callable[[], JsonObject]
@@ -118,7 +122,29 @@ def rounds(asked: JsonObject) -> Invoke:
     return lambda: {"out": compiled.invoke({"n": 0}, config)["n"]}
 
 
-SHAPES = {"graph": plain, "passes": passes, "parallel-passes": parallel_passes, "rounds": rounds}
+def person(asked: JsonObject) -> Invoke:
+    """Return a whole cycle of a run that asks a person: start, question, pause, answer, end."""
+    connection = sqlite3.connect(f"{asked['inputs']['folder']}/langgraph.db", check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    builder = StateGraph(Value)
+    builder.add_node("start", lambda state: {"value": state["value"]})
+    builder.add_node("ask", lambda state: {"value": interrupt({"question": f"Shall we go on with {state['value']}?"})})
+    builder.add_node("end", lambda state: {"value": state["value"]})
+    for source, target in ((START, "start"), ("start", "ask"), ("ask", "end"), ("end", END)):
+        builder.add_edge(source, target)
+    compiled = builder.compile(checkpointer=SqliteSaver(connection))
+    numbers = itertools.count()
+
+    def cycle() -> JsonObject:
+        config = {"configurable": {"thread_id": str(next(numbers))}}
+        compiled.invoke({"value": asked["inputs"]["q"]}, config)
+        return {"out": compiled.invoke(Command(resume=asked["inputs"]["answer"]), config)["value"]}
+
+    return cycle
+
+
+SHAPES = {"graph": plain, "person": person, "passes": passes, "parallel-passes": parallel_passes, "rounds": rounds}
 
 
 def prepare(asked: JsonObject) -> Run:

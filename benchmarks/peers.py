@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ class PeerKind:
     """What to install for a peer. ``lowest`` and ``beyond``: the Python versions it runs on, None for ours."""
 
     name: str
-    requirement: str
+    requirements: tuple[str, ...]
     lowest: tuple[int, int] | None = None
     beyond: tuple[int, int] = (4, 0)
 
@@ -44,7 +44,10 @@ class PeerKind:
         return [str(self.environment / "bin" / "python"), str(ROOT / "benchmarks" / f"{self.name}_driver.py")]
 
 
-PEERS = (PeerKind("graphon", "graphon==0.8.0", (3, 12), (3, 14)), PeerKind("langgraph", "langgraph==1.2.22"))
+PEERS = (
+    PeerKind("graphon", ("graphon==0.8.0",), (3, 12), (3, 14)),
+    PeerKind("langgraph", ("langgraph==1.2.22", "langgraph-checkpoint-sqlite==3.1.2")),
+)
 
 
 class UnavailableHereError(Exception):
@@ -143,10 +146,17 @@ class Peer:
             await process.wait()
 
 
-def prepare_peers(console: Console) -> list[Peer]:
-    """Return the peers that can be measured here; what stands against the others goes to ``console``."""
+def prepare_peers(console: Console, names: Collection[str] | None = None) -> list[Peer]:
+    """Return the peers that can be measured here; what stands against the others goes to ``console``.
+
+    Args:
+        console: for people.
+        names: which peers are wanted; None: all.
+    """
     peers = []
     for kind in PEERS:
+        if names is not None and kind.name not in names:
+            continue
         try:
             install(kind, console)
         except UnavailableHereError as error:
@@ -164,18 +174,19 @@ def install(kind: PeerKind, console: Console) -> None:
     """
     marker = kind.environment / ".complete"
     asked = os.environ.get(ASKED_PYTHON) if kind.lowest else None
-    content = f"{kind.requirement} {asked or ''}".strip()
+    required = ",".join(kind.requirements)
+    content = f"{required} {asked or ''}".strip()
     held = marker.read_text(encoding="utf-8") if marker.exists() else ""
-    if held == content or (not asked and held.split(" ")[0] == kind.requirement):
+    if held == content or (not asked and held.split(" ")[0] == required):
         return
     python = find_python(kind, asked)
-    console.print(f"{kind.name}: installing {kind.requirement} into {kind.environment.name} (some minutes) …")
+    console.print(f"{kind.name}: installing {required} into {kind.environment.name} (some minutes) …")
     uv = str(Path(sys.executable).with_name("uv"))
     inside = str(kind.environment / "bin" / "python")
     try:
         for command in (
             [uv, "venv", "--quiet", "--clear", "--python", python, str(kind.environment)],
-            [uv, "pip", "install", "--quiet", "--python", inside, kind.requirement],
+            [uv, "pip", "install", "--quiet", "--python", inside, *kind.requirements],
         ):
             subprocess.run(command, check=True)
     except (OSError, subprocess.CalledProcessError) as error:

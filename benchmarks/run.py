@@ -10,12 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import engine_bench
+from benchmarks import engine_bench, hitl_bench
+from benchmarks.options import PAUSED_COUNT, Options
 
-Measure = Callable[[bool], dict[str, float]]
-"""Measures, with peers if asked to; returns value by ``<case>.<quantity>``."""
+LEAST_PAUSED = 100
 
-MEASUREMENTS: dict[str, Measure] = {"engine": engine_bench.measure}
+Measure = Callable[[Options], dict[str, float]]
+"""Measures what the options ask for; returns value by ``<case>.<quantity>``."""
+
+MEASUREMENTS: dict[str, Measure] = {"engine": engine_bench.measure, "hitl": hitl_bench.measure}
 
 
 def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, Measure] = MEASUREMENTS) -> None:
@@ -24,6 +27,9 @@ def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, M
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(measurements)} (default: all)")
     parser.add_argument("--peers", action="store_true", help="measure peers too, in environments of their own")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat object")
+    parser.add_argument(
+        "--paused", type=_count, default=PAUSED_COUNT, metavar="N", help=f"runs that wait in hitl ({PAUSED_COUNT})"
+    )
     arguments = parser.parse_args(command_line)
     unknown = sorted(set(arguments.names) - set(measurements))
     if unknown:
@@ -31,11 +37,18 @@ def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, M
     console = Console(highlight=False)
     figures: dict[str, float] = {}
     for name in arguments.names or measurements:
-        measured = measurements[name](arguments.peers)
+        measured = measurements[name](Options(arguments.peers, arguments.paused))
         figures |= {f"{name}.{figure}": value for figure, value in measured.items()}
         console.print(table_of(name, measured))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < LEAST_PAUSED:
+        raise argparse.ArgumentTypeError(f"must be {LEAST_PAUSED} or more")
+    return count
 
 
 def table_of(name: str, measured: Mapping[str, float]) -> Table:
@@ -51,11 +64,15 @@ def table_of(name: str, measured: Mapping[str, float]) -> Table:
     for quantity in columns:
         table.add_column(quantity, justify="right", no_wrap=True)
     for case in dict.fromkeys(case for values in columns.values() for case in values):
-        table.add_row(case, *(f"{values[case]:,.1f}" if case in values else "" for values in columns.values()))
+        table.add_row(case, *(_rounded(values[case]) if case in values else "" for values in columns.values()))
     table.caption = "\n".join(
-        f"{c}: {v:,.1f} {quantity}" for quantity, values in single.items() for c, v in values.items()
+        f"{c}: {_rounded(v)} {quantity}" for quantity, values in single.items() for c, v in values.items()
     )
     return table
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -146,6 +146,24 @@ def waiting_for_model() -> JsonObject:
     return {"nodes": nodes, "edges": path("start", "t", "ask", "end")}
 
 
+ANSWER = {"comment": "fine"}
+"""What is filled in, in every measured form."""
+
+
+def asking() -> JsonObject:
+    """Return the graph of a run that asks a person: start, human input, end."""
+    ask = node(
+        "ask",
+        "human-input",
+        form_content="Shall we go on with {{#start.q#}}?",
+        inputs=[{"type": "paragraph", "output_variable_name": "comment"}],
+        user_actions=[{"id": name, "title": name.title(), "button_style": "default"} for name in ("approve", "reject")],
+        delivery_methods=[{"type": "webapp", "enabled": True, "id": "web"}],
+    )
+    edges = [edge("start", "ask"), *({**edge("ask", "end"), "sourceHandle": name} for name in ("approve", "reject"))]
+    return {"nodes": [start(), ask, end(["ask", "comment"])], "edges": edges}
+
+
 def engine_cases() -> dict[str, Case]:
     """Return every case of the engine's measurement by its name."""
     return {

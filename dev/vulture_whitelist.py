@@ -60,6 +60,8 @@ _.namespace
 
 # Called by Hypothesis.
 _.teardown
+# Called by SQLAlchemy.
+_.do_begin
 
 # Called by name through actors.calls.
 _.recall

@@ -305,7 +305,12 @@ class Engine:
         return self._ledger.is_empty
 
     async def _pause(self) -> Outcome | None:
-        state = self.state
+        state, segment = self.state, self._segment
+        if segment.early and state.ready:
+            # What waits outside ends the pause that was asked for, and may be for a form that comes next.
+            segment.pause = None
+            return None
+        self._inbox.drop_early()
         now = self._clock.now()
         shown = {form_id for form_id, form in state.forms.items() if form.is_shown}
         paused = RunPaused(
@@ -315,7 +320,7 @@ class Engine:
             state.elapsed_at(now),
             state.total_tokens,
             state.total_steps,
-            self._segment.pause,
+            segment.pause,
         )
         before = state.elapsed_s
         apply(state, paused)
@@ -329,6 +334,7 @@ class Engine:
         return None
 
     async def _finish(self) -> Outcome:
+        self._inbox.drop_early()
         self._stop_executions()
         state, segment = self.state, self._segment
         status: RunEnd = "partial-succeeded" if state.exceptions_count else "succeeded"

@@ -1,6 +1,5 @@
 """Taking up what comes from outside: answers to forms, passed deadlines, stops."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from graph.events import NodeStarted
@@ -41,7 +40,10 @@ class Inbox:
         segment.wake.set()
 
     def take_up(self, *, is_resume: bool) -> None:
-        """Take up what lies here; an answer to a form that is still being opened waits for it.
+        """Take up what lies here; an answer to a form that the state does not know waits for it.
+
+        Such a form may be opening now. Or a writer before this one opened it, and was replaced before that was
+        durable: then the same execution will open it again.
 
         Args:
             is_resume: whether the run has just left a pause, so that readers hear of the form's node again.
@@ -53,18 +55,22 @@ class Inbox:
                 segment.stop(item.reason or STOPPED_BY_USER)
                 segment.inbox.clear()
                 return
-        waiting: deque[InboxItem] = deque()
-        while segment.inbox:
-            item = segment.inbox.popleft()
+        items = [*segment.early, *segment.inbox]
+        segment.early.clear()
+        segment.inbox.clear()
+        for item in items:
             form = self._state.forms.get(item.form_id or "")
             if form is not None:
                 self._ledger.taken.append(item.item_id)
                 self._answer(form, item, is_resume=is_resume)
-            elif self._is_any_form_opening():
-                waiting.append(item)
             else:
-                self._ledger.taken.append(item.item_id)
-        segment.inbox = waiting
+                segment.early.append(item)
+
+    def drop_early(self) -> None:
+        """Take up what no form waits for when the run pauses or ends: its execution was stopped or left out."""
+        early = self._segment.early
+        self._ledger.taken.extend(item.item_id for item in early)
+        early.clear()
 
     def _answer(self, form: OpenForm, item: InboxItem, *, is_resume: bool) -> None:
         execution = self._state.executions[form.opened.execution_id]
@@ -75,10 +81,3 @@ class Inbox:
         fact, result = answered(now, form, item, is_shown=is_resume and form.is_shown)
         self._ledger.record(fact)
         self._succeed(execution, result)
-
-    def _is_any_form_opening(self) -> bool:
-        waiting = self._state.waiting_executions()
-        return any(
-            self._state.node(execution).opens_form and execution.execution_id not in waiting
-            for execution in self._state.executions.values()
-        )

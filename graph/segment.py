@@ -30,6 +30,8 @@ class Segment:
     """Cancelled tasks of executions that were stopped."""
     ended: deque[Ended] = field(default_factory=deque)
     inbox: deque[InboxItem] = field(default_factory=deque)
+    early: list[InboxItem] = field(default_factory=list)
+    """Items for forms that the state does not know: as long as something moves, they may still be opened."""
     seen: set[str] = field(default_factory=set)
     """Ids of every inbox item that was handed in."""
     updates: deque[VariableUpdate] = field(default_factory=deque)

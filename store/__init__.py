@@ -4,7 +4,7 @@ database.py, sqlite_lane.py   transactions: one writer thread for SQLite, a pool
 tables.py, migrations/        the schema and its revisions; migrate.py applies them
 journal.py, run_rows.py       Journal and SqlJournal: facts, fence, inbox, snapshots, blow by blow in SQL
 run_record.py                 what goes into a journal and comes out of it
-packing.py, blobs.py          large values outside the database, by content
+packing.py, blobs.py          large values outside the database, by content; compression.py: the rest made small
 forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
 decisions.py, decision_tables.py  DecisionStore and SqlDecisions: votes, who decided a form, who has read it
 form_record.py                what goes into the store of forms and comes out of it

@@ -21,6 +21,7 @@ from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient, RecipientType
 from hitl.schedule import Moment
 from hitl.submission import Submission
+from store.compression import compress, decompress
 from store.database import AnyRow
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, first_mails, new_entry, opening_entry
@@ -58,6 +59,10 @@ _UPDATE_RECIPIENT = (
     .where(form_recipients.c.recipient_id == bindparam("key_recipient_id"))
     .values(state=bindparam("new_state"), generation=bindparam("new_generation"))
 )
+_INSERT_RECIPIENTS = insert(form_recipients)
+_INSERT_TOKENS = insert(form_tokens)
+_INSERT_SUBMISSION = insert(submissions)
+_INSERT_AUDIT = insert(audit)
 _AUDIT_ENTRY = select(audit.c.entry_id).where(audit.c.entry_id == bindparam("key_entry_id"))
 
 _FORM_FIELDS = tuple(part.name for part in fields(Form))
@@ -68,7 +73,7 @@ _DEFINITION_FIELDS = tuple(part.name for part in fields(FormDefinition))
 def form_of(row: AnyRow) -> Form:
     """Return the form of a row of ``forms``."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _FORM_FIELDS}
-    stored = orjson.loads(row.definition)
+    stored = orjson.loads(decompress(row.definition))
     # A later version may have stored more than this one knows.
     definition = FormDefinition(**{name: stored[name] for name in _DEFINITION_FIELDS if name in stored})
     values |= {"definition": definition, "status": FormStatus(row.status)}
@@ -100,13 +105,12 @@ def open_form(
     if (run is not None and run.status in TERMINAL) or is_cut(connection, form.execution_id):
         form = close(form, "expired", form.created_at)
     row = {name: getattr(form, name) for name in _FORM_FIELDS} | {"status": str(form.status)}
-    row["definition"] = orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS)
+    row["definition"] = compress(orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS))
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
     row["node_title"] = form.definition.node_title
     if not insert_once(connection, forms, row):
         return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())
-    for position, each in enumerate(recipients):
-        add_recipient(connection, each, position)
+    add_recipients(connection, recipients)
     add_tokens(connection, tokens)
     add_audit(connection, opening_entry(form, recipients))
     if form.status is FormStatus.WAITING:
@@ -142,7 +146,7 @@ def submit_form(
         FormClaimedError: an account gives it, and another account has claimed the form.
     """
     form, run = lock_form(connection, entry.form_id)
-    if is_done(connection, entry):
+    if form.status is not FormStatus.WAITING and is_done(connection, entry):
         return run
     if form.definition.approval is not None:
         raise NotAnApproverError(form.form_id)
@@ -207,7 +211,7 @@ def accept(
         "api_key_id": api_key_id,
         "key_hash": key_hash,
     }
-    connection.execute(insert(submissions), row)
+    connection.execute(_INSERT_SUBMISSION, row)
     add_audit(connection, entry)
     add_entries(connection, decided(closed, submission.action_id))
 
@@ -223,10 +227,8 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         form, run = lock_form(connection, entry.form_id)
     except FormNotFoundError:
         return None
-    if is_done(connection, entry):
-        return run
     if form.status is not FormStatus.WAITING:
-        return None
+        return run if is_done(connection, entry) else None
     if run is not None and run.run_status in TERMINAL:
         outcome, run = "expired", None
     closed = close(form, outcome, entry.at)
@@ -334,18 +336,22 @@ def _lock_recipient(connection: Connection, recipient_id: str) -> Recipient:
     return recipient_of(connection.execute(_RECIPIENT, key).one())
 
 
-def add_recipient(connection: Connection, recipient: Recipient, position: int) -> None:
-    """Store a recipient of a form; ``position``: its place among the others."""
-    row = {
-        "recipient_id": recipient.recipient_id,
-        "form_id": recipient.form_id,
-        "position": position,
-        "type": str(recipient.type),
-        "state": recipient.state,
-        "generation": recipient.generation,
-        "payload": orjson.dumps(recipient.payload, option=orjson.OPT_NON_STR_KEYS),
-    }
-    connection.execute(insert(form_recipients), row)
+def add_recipients(connection: Connection, recipients: Sequence[Recipient], first_position: int = 0) -> None:
+    """Store recipients of a form, in this order, from the place ``first_position`` on."""
+    rows = [
+        {
+            "recipient_id": each.recipient_id,
+            "form_id": each.form_id,
+            "position": position,
+            "type": str(each.type),
+            "state": each.state,
+            "generation": each.generation,
+            "payload": orjson.dumps(each.payload, option=orjson.OPT_NON_STR_KEYS),
+        }
+        for position, each in enumerate(recipients, first_position)
+    ]
+    if rows:
+        connection.execute(_INSERT_RECIPIENTS, rows)
 
 
 def update_recipient(connection: Connection, recipient: Recipient) -> None:
@@ -361,20 +367,23 @@ def _close_form(connection: Connection, closed: Form) -> None:
 
 def add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
     """Store the hashes of form tokens."""
-    for token in tokens:
-        row = {
+    rows = [
+        {
             "token_hash": token.token_hash,
             "recipient_id": token.recipient_id,
             "surface": str(token.surface),
             "purpose": str(token.purpose),
             "generation": token.generation,
         }
-        connection.execute(insert(form_tokens), row)
+        for token in tokens
+    ]
+    if rows:
+        connection.execute(_INSERT_TOKENS, rows)
 
 
-def add_audit(connection: Connection, *entries: AuditEntry) -> None:
-    """Store entries of the audit."""
-    connection.execute(insert(audit), [{name: getattr(each, name) for name in _AUDIT_FIELDS} for each in entries])
+def add_audit(connection: Connection, entry: AuditEntry) -> None:
+    """Store an entry of the audit."""
+    connection.execute(_INSERT_AUDIT, {name: getattr(entry, name) for name in _AUDIT_FIELDS})
 
 
 def is_done(connection: Connection, entry: AuditEntry) -> bool:

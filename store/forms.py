@@ -6,6 +6,7 @@ actor is the only writer; anybody reads.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -144,8 +145,17 @@ class FormStore(Protocol):
         """
         ...
 
-    async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:
+    async def reissue(
+        self,
+        recipient_id: str,
+        tokens: Sequence[TokenRow],
+        now: float,
+        by: Submitter = SYSTEM,
+        operation_id: str = "",
+    ) -> int:
         """Replace the tokens of a recipient by those of its next generation, which is returned.
+
+        Called again with the same ``operation_id`` it changes nothing; "": an id of its own.
 
         Raises:
             FormNotFoundError: there is no such recipient.
@@ -285,9 +295,17 @@ class SqlForms:
         entry = new_entry("", "revoked", now, by, recipient_id)
         await self._database.write(lambda connection: revoke_recipient(connection, recipient_id, entry))
 
-    async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:
+    async def reissue(
+        self,
+        recipient_id: str,
+        tokens: Sequence[TokenRow],
+        now: float,
+        by: Submitter = SYSTEM,
+        operation_id: str = "",
+    ) -> int:
         """Replace the tokens of a recipient; see FormStore."""
         entry = new_entry("", "reissued", now, by, recipient_id)
+        entry = replace(entry, entry_id=operation_id or entry.entry_id)
         return await self._database.write(lambda connection: reissue_tokens(connection, recipient_id, tokens, entry))
 
     async def audit(self, form_id: str) -> list[AuditEntry]:

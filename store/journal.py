@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from graph.events import Fact
 from graph.ports import InboxItem
 from store.blobs import Blobs
+from store.compression import compress, decompress
 from store.database import AnyRow, Database
 from store.errors import RunNotFoundError
 from store.form_rows import expire_forms
@@ -114,8 +115,8 @@ class Journal(Protocol):
         """Return (run id, actor) of every run that is executing."""
         ...
 
-    async def untaken(self) -> list[tuple[str, str, str]]:
-        """Return (run id, status, actor) of every run with items that no fact has taken up."""
+    async def untaken(self) -> list[tuple[str, str, str, float]]:
+        """Return (run id, status, actor, since when) of every run with items that no fact has taken up."""
         ...
 
 
@@ -129,10 +130,10 @@ _FACTS_AFTER = (
 _RUNNING = select(runs.c.run_id, runs.c.actor).where(is_running)
 _RUNS_OF_ACTOR = select(runs.c.run_id).where(is_running, runs.c.actor == bindparam("key_actor"))
 _UNTAKEN_RUNS = (
-    select(runs.c.run_id, runs.c.status, runs.c.actor)
+    select(runs.c.run_id, runs.c.status, runs.c.actor, func.min(run_inbox.c.created_at).label("since"))
     .join(run_inbox, run_inbox.c.run_id == runs.c.run_id)
     .where(is_untaken)
-    .distinct()
+    .group_by(runs.c.run_id, runs.c.status, runs.c.actor)
 )
 _NEW_RUN_FIELDS = tuple(part.name for part in fields(NewRun))
 _NO_FACTS_YET = {
@@ -154,8 +155,8 @@ class SqlJournal:
 
     async def pause(self, write: JournalWrite, snapshot: bytes) -> list[InboxItem]:
         """Store the facts and the snapshot unless an inbox item is left; see Journal."""
-        packed = await self._pack(write)
-        return await self._database.write(lambda connection: append_pause(connection, packed, snapshot))
+        packed, state = await self._pack(write), compress(snapshot)
+        return await self._database.write(lambda connection: append_pause(connection, packed, state))
 
     async def load(self, run_id: str) -> StoredRun:
         """Return what a successor needs; see Journal."""
@@ -170,7 +171,7 @@ class SqlJournal:
         run, snapshot, rows, inbox = await self._database.read(work)
         if run is None:
             raise RunNotFoundError(run_id)
-        head, state = (snapshot.head, snapshot.state) if snapshot is not None else (0, None)
+        head, state = (snapshot.head, decompress(snapshot.state)) if snapshot is not None else (0, None)
         return StoredRun(await self._record(run), state, head, await self._numbered(rows, head), inbox)
 
     async def read(self, run_id: str, after: int = 0) -> list[tuple[int, Fact]]:
@@ -215,10 +216,10 @@ class SqlJournal:
         rows = await self._database.read(lambda connection: connection.execute(_RUNNING).all())
         return [(row.run_id, row.actor) for row in rows]
 
-    async def untaken(self) -> list[tuple[str, str, str]]:
-        """Return id, status and actor of the runs with un-taken items; see Journal."""
+    async def untaken(self) -> list[tuple[str, str, str, float]]:
+        """Return id, status and actor of the runs with un-taken items, and since when; see Journal."""
         rows = await self._database.read(lambda connection: connection.execute(_UNTAKEN_RUNS).all())
-        return [(row.run_id, row.status, row.actor) for row in rows]
+        return [(row.run_id, row.status, row.actor, row.since) for row in rows]
 
     async def _pack(self, write: JournalWrite) -> PackedWrite:
         facts = await pack_facts(write.facts, self._blobs)

@@ -160,15 +160,25 @@ class MemoryForms:
                 self._store.asked.discard((recipient.form_id, account_id))
             self._store.audit.append(new_entry(recipient.form_id, "revoked", now, by, recipient_id))
 
-    async def reissue(self, recipient_id: str, tokens: Sequence[TokenRow], now: float, by: Submitter = SYSTEM) -> int:
+    async def reissue(
+        self,
+        recipient_id: str,
+        tokens: Sequence[TokenRow],
+        now: float,
+        by: Submitter = SYSTEM,
+        operation_id: str = "",
+    ) -> int:
         """Replace the tokens of a recipient; see FormStore."""
         recipient = self._recipient(recipient_id)
+        if any(entry.entry_id == operation_id for entry in self._store.audit):
+            return recipient.generation
         generation = recipient.generation + 1
         if any(token.generation != generation or token.recipient_id != recipient_id for token in tokens):
             raise GenerationConflictError(recipient_id, generation)
         self._store.recipients[recipient_id] = replace(recipient, generation=generation)
         self._store.tokens |= {token.token_hash: token for token in tokens}
-        self._store.audit.append(new_entry(recipient.form_id, "reissued", now, by, recipient_id))
+        entry = new_entry(recipient.form_id, "reissued", now, by, recipient_id)
+        self._store.audit.append(replace(entry, entry_id=operation_id or entry.entry_id))
         if recipient.payload.get("email"):
             self._store.add_mail(recipient.form_id, recipient_id, "opened", now)
         return generation

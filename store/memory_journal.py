@@ -86,11 +86,14 @@ class MemoryJournal:
         """Return id and actor of every executing run; see Journal."""
         return [(run.run_id, run.actor) for run in self._store.runs.values() if run.status == "running"]
 
-    async def untaken(self) -> list[tuple[str, str, str]]:
-        """Return id, status and actor of the runs with un-taken items; see Journal."""
-        ids = dict.fromkeys(row.run_id for row in self._store.inbox.values() if row.taken_number is None)
-        found = [self._store.runs[run_id] for run_id in ids if run_id in self._store.runs]
-        return [(run.run_id, run.status, run.actor) for run in found]
+    async def untaken(self) -> list[tuple[str, str, str, float]]:
+        """Return id, status and actor of the runs with un-taken items, and since when; see Journal."""
+        since: dict[str, float] = {}
+        for row in self._store.inbox.values():
+            if row.taken_number is None:
+                since[row.run_id] = min(row.created_at, since.get(row.run_id, row.created_at))
+        found = [(self._store.runs[run_id], at) for run_id, at in since.items() if run_id in self._store.runs]
+        return [(run.run_id, run.status, run.actor, at) for run, at in found]
 
     def _record(self, run_id: str) -> RunRecord:
         record = self._store.runs.get(run_id)

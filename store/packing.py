@@ -1,9 +1,11 @@
-"""Large values leave the JSON that the database keeps: a reference stays in their place.
+"""How JSON goes into a column: large values leave it, a reference stays in their place, and the rest is compressed.
 
 A value whose JSON has more than 64 KB goes to the blobs and becomes ``{"$blob": <hex SHA-256>, "size": <bytes>}``.
 Where that happened is said by a first line, ``B<list of paths>``, and never guessed from the value: a workflow
 may produce a mapping that looks like a reference. JSON from ``orjson`` has no line break and begins with another
 letter, so what is small is stored as it is.
+
+What is left is compressed (``store.compression``).
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import orjson
 
 from graph.events import Fact, decode_facts, encode_facts
 from store.blobs import Blobs, digest_of
+from store.compression import compress, decompress
 
 LIMIT_BYTES = 65_536
 _MARK = b"B"
@@ -24,7 +27,7 @@ async def pack_facts(facts: Sequence[Fact], blobs: Blobs) -> bytes:
     """Return ``facts`` as bytes for the journal; large values of their fields are in ``blobs`` on return."""
     data = encode_facts(list(facts))
     if len(data) <= LIMIT_BYTES:
-        return data
+        return compress(data)
     document = orjson.loads(data)
     moved: list[tuple[_Path, bytes]] = []
     for position, row in enumerate(document[1]):
@@ -40,6 +43,7 @@ async def unpack_facts(data: bytes, blobs: Blobs) -> list[Fact]:
         BlobMissingError: a value is not in ``blobs``.
         SnapshotVersionError: a newer version wrote them.
     """
+    data = decompress(data)
     if not data.startswith(_MARK):
         return decode_facts(data)
     return decode_facts(orjson.dumps(await _unpacked(data, blobs), option=_OPTIONS))
@@ -49,7 +53,7 @@ async def pack_value(value: Any, blobs: Blobs) -> bytes:
     """Return one JSON value as bytes for a column; its large parts are in ``blobs`` on return."""
     data = orjson.dumps(value, option=_OPTIONS)
     if len(data) <= LIMIT_BYTES:
-        return data
+        return compress(data)
     moved: list[tuple[_Path, bytes]] = []
     return await _packed(_shrink(value, [], moved), moved, blobs)
 
@@ -60,6 +64,7 @@ async def unpack_value(data: bytes, blobs: Blobs) -> Any:
     Raises:
         BlobMissingError: a part is not in ``blobs``.
     """
+    data = decompress(data)
     return await _unpacked(data, blobs) if data.startswith(_MARK) else orjson.loads(data)
 
 
@@ -84,10 +89,10 @@ def _shrink(value: Any, path: _Path, moved: list[tuple[_Path, bytes]]) -> Any:
 async def _packed(document: Any, moved: list[tuple[_Path, bytes]], blobs: Blobs) -> bytes:
     data = orjson.dumps(document, option=_OPTIONS)
     if not moved:
-        return data
+        return compress(data)
     for _, content in moved:
         await blobs.put(content)
-    return _MARK + orjson.dumps([path for path, _ in moved]) + b"\n" + data
+    return compress(_MARK + orjson.dumps([path for path, _ in moved]) + b"\n" + data)
 
 
 async def _unpacked(data: bytes, blobs: Blobs) -> Any:

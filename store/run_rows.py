@@ -29,6 +29,7 @@ _LOCK_RUN = (
 )
 _ADVISORY_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("key_run_id"), 0)))
 _INSERT_FACTS = insert(journal)
+_INSERT_SNAPSHOT = insert(snapshots)
 _LAST_FACTS = select(journal.c.first_number, journal.c.facts).where(
     journal.c.run_id == bindparam("key_run_id"), journal.c.last_number == bindparam("key_last_number")
 )
@@ -183,8 +184,8 @@ def append_pause(connection: Connection, packed: PackedWrite, snapshot: bytes) -
         return left
     head = append_facts(connection, packed)
     values = {"key_run_id": write.run_id, "new_head": head, "new_state": snapshot}
-    if connection.execute(_UPDATE_SNAPSHOT, values).rowcount == 0:
-        connection.execute(insert(snapshots), {"run_id": write.run_id, "head": head, "state": snapshot})
+    if packed.run_row is not None or connection.execute(_UPDATE_SNAPSHOT, values).rowcount == 0:
+        connection.execute(_INSERT_SNAPSHOT, {"run_id": write.run_id, "head": head, "state": snapshot})
     return []
 
 

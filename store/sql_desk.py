@@ -12,7 +12,7 @@ from store.form_record import CUT_OFF, AuditEntry, AuditEvent
 from store.form_rows import (
     RECIPIENTS,
     add_audit,
-    add_recipient,
+    add_recipients,
     add_tokens,
     expire_form,
     lock_form,
@@ -129,7 +129,7 @@ class SqlDesk:
 
     def ask(self, ask: Ask) -> None:
         """Add a recipient with its tokens; see FormDesk."""
-        add_recipient(self._connection, ask.recipient, len(self.recipients()))
+        add_recipients(self._connection, [ask.recipient], len(self.recipients()))
         add_tokens(self._connection, ask.tokens)
         add_asked(self._connection, self.form, ask.account_id)
 

@@ -1,8 +1,9 @@
 """The SQL schema, for SQLite and PostgreSQL alike.
 
 Ids are lower-case uuid strings. ``*_at`` are Unix seconds (UTC) as floats, ``*_s`` seconds. Columns of JSON hold
-bytes: they are read whole, may hold the NUL character that PostgreSQL's JSON refuses, and large values in them are
-references (``store.packing``). Text that people or models wrote is OutsideText.
+bytes: they are read whole, may hold the NUL character that PostgreSQL's JSON refuses, large values in them are
+references (``store.packing``), and facts, snapshots, forms and values are compressed (``store.compression``). Text that
+people or models wrote is OutsideText.
 
     workspaces, accounts, members     who belongs where
     apps, workflow_versions           what can run; a version never changes

@@ -20,6 +20,7 @@ from hitl.form_token import Purpose, derive_token, hash_token
 from hitl.surface import Surface
 from serve_app import surface_ports
 from served import SCRIPTED_MODELS, Served, served, start_run, wait_for
+from store.compression import decompress
 
 PASSWORD = "canaryPassword7f3a"
 UNKNOWN_TOKEN = "canaryToken" + "Z" * 32
@@ -177,6 +178,10 @@ def test_tokens_are_at_rest_as_hashes_only(use: Use):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert folder / "greenroom.db" in files
     assert use.found_in_files(file for file in files if file.name not in KEPT_ON_PURPOSE) == []
+    rows = use.server.rows("SELECT facts FROM journal UNION ALL SELECT state FROM snapshots")
+    unpacked = [decompress(row[0]) for row in rows]
+    assert any(b"FormOpened" in data for data in unpacked)
+    assert [name for data in unpacked for name in use.found_in(data)] == []
     assert {file.stat().st_mode & 0o777 for file in files if file.name in KEPT_ON_PURPOSE} == {0o600}
 
 

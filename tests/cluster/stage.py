@@ -17,7 +17,6 @@ from ray.util.state import list_actors
 
 import factories as f
 from actors.calls import NAMESPACE, RUN_ACTOR_PREFIX
-from actors.forms import FormsClient
 from actors.messages import RunOrder, SubmitOrder, order_run
 from actors.settings import Settings
 from actors.start_actors import start_actors
@@ -103,7 +102,7 @@ class Stage:
         order = SubmitOrder(
             form.form_id, recipient.recipient_id, recipient.generation, action, {"comment": comment}, "service_api"
         )
-        await FormsClient().submit(order)
+        await self.ports.forms_client.submit(order)
 
     async def until_full(self) -> dict[str, int]:
         """Return name -> process id of the run actors once the pool has its size."""

@@ -42,7 +42,7 @@ async def opened(stage: Stage, **rules: Any) -> Form:
         {}, [], 60.0, FormRules.model_validate(rules),
     )  # fmt: skip
     groups = AppRules(groups={"legal": ("lea@x.org",)})
-    order = FormOrder(request, workspace.workspace_id, str(uuid_utils.uuid7()), "service-api", None, groups)
+    order = FormOrder(request, workspace.workspace_id, str(uuid_utils.uuid7()), "service-api", None, app_rules=groups)
     form = await stage.ports.forms.get((await FormsClient().open_form(order)).form_id)
     assert form is not None
     return form

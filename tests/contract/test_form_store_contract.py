@@ -1,6 +1,7 @@
 """The rules of the store of forms, on every kind of store."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -258,6 +259,18 @@ async def test_revoked_recipient_is_worth_nothing(world: StoreWorld) -> None:
     ]
     with pytest.raises(FormNotFoundError):
         await world.forms.revoke("unknown", NOW)
+
+
+async def test_reissue_that_is_repeated_changes_nothing(world: StoreWorld) -> None:
+    """Its caller did not hear that it was done; the tokens that it made stay good."""
+    form = new_form(None)
+    recipient = await open_form(world, form)
+    second, third = token_of(recipient, generation=2), token_of(recipient, generation=3)
+    reissue = partial(world.forms.reissue, recipient.recipient_id, now=NOW, operation_id=make_id("operation"))
+    assert [await reissue([second]), await reissue([third])] == [2, 2]
+    assert await world.forms.by_token(second.token_hash) is not None
+    assert await world.forms.by_token(third.token_hash) is None
+    assert len(await acts_on(world.forms, form.form_id)) == 1
 
 
 async def test_reissue_replaces_the_tokens(world: StoreWorld) -> None:

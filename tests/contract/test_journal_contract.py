@@ -230,7 +230,7 @@ async def test_lists_name_executing_runs_and_those_with_items(world: StoreWorld)
     assert sorted(await world.journal.running_runs()) == sorted(expected)
     assert await world.journal.runs_of_actor("actor-2") == [second.run_id]
     assert await world.journal.runs_of_actor("actor-9") == []
-    assert await world.journal.untaken() == [(stopped.run_id, "paused", "actor-1")]
+    assert await world.journal.untaken() == [(stopped.run_id, "paused", "actor-1", NOW)]
 
 
 async def test_large_values_are_kept_outside_and_come_back(world: StoreWorld) -> None:

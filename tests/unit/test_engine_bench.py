@@ -113,6 +113,6 @@ def test_named_python_that_does_not_fit_is_refused():
 def test_command_writes_flat_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The file has one number under each full key; people get a table."""
     file = tmp_path / "figures.json"
-    main(["toy", "--json", str(file)], {"toy": lambda with_peers: {"a.ms": 1.25, "b.ms": 2, "c.bytes": 3}})
+    main(["toy", "--json", str(file)], {"toy": lambda options: {"a.ms": 1.25, "b.ms": 2, "c.bytes": 3}})
     assert json.loads(file.read_text(encoding="utf-8")) == {"toy.a.ms": 1.25, "toy.b.ms": 2, "toy.c.bytes": 3}
-    assert "c: 3.0 bytes" in capsys.readouterr().out
+    assert "c: 3.00 bytes" in capsys.readouterr().out

@@ -62,6 +62,36 @@ def answer(form_id: str, action: str = "approve", item_id: str = "", **values: s
     return InboxItem(item_id or f"answer-{form_id}", "submitted", form_id, action, values or {"comment": "ok"})
 
 
+TWO_IN_A_ROW = (
+    [start(), human("first"), human("second"), end(out=["second", "comment"])],
+    [edge("start", "first"), edge("first", "second", "approve"), edge("second", "end", "approve")],
+)
+
+
+async def test_answer_to_a_form_that_this_state_will_open_again_is_not_lost():
+    """A writer that was replaced had opened a form, which was answered: its successor finds the answer."""
+    stage = Stage(plan(*TWO_IN_A_ROW))
+    await stage.start()
+    snapshot, length = stage.recorder.snapshot, len(stage.recorder.facts)
+    await stage.resume(answer("form-1"))
+    stage.recorder.snapshot = snapshot
+    del stage.recorder.facts[length:]
+    stage.recorder.taken.clear()
+    finished = await stage.resume(answer("form-1"), answer("form-2", comment="early"))
+    assert finished.outputs == {"out": "early"}
+    assert stage.recorder.taken == ["answer-form-1", "answer-form-2"]
+    assert [fact.form_id for fact in stage.resumed if isinstance(fact, FormSubmitted)] == ["form-1", "form-2"]
+
+
+async def test_answer_to_no_form_of_the_run_is_taken_up_at_the_next_pause():
+    """Its execution was stopped or left out; it must not keep the run from pausing."""
+    stage = Stage(plan(*TWO_IN_A_ROW))
+    await stage.start()
+    paused = await stage.resume(answer("form-1"), answer("form-9"))
+    assert isinstance(paused, RunPaused) and paused.form_ids == ["form-2"]
+    assert stage.recorder.taken == ["answer-form-1", "answer-form-9"]
+
+
 async def test_single_form_pauses_and_goes_on_where_it_was():
     """The run pauses with buffered text unsent; the answer brings it out in order, and only new nodes run."""
     chat = ScriptedChat({"llm_initial": ["Hello,", " pause"], "llm_resume": ["Welcome", " back!"]})

@@ -81,7 +81,7 @@ class Desk:
         """Open a form as the HITL actor does."""
         request = FormRequest("run", "node", self.new_id(), "Title", "Well?", [], [], {}, list(methods), hours * HOUR)
         request = replace(request, rules=FormRules.model_validate(rules))
-        order = FormOrder(request, "ws", "app", "service-api", None, GROUPS)
+        order = FormOrder(request, "ws", "app", "service-api", None, app_rules=GROUPS)
         form = new_form(order, self.clock.now(), 0.0, self.new_id)
         recipients = new_recipients(order, form.form_id, await self.world.accounts.members("ws"), self.new_id)
         tokens = [row for each in recipients for row in token_rows(form, each, KEY)]
