@@ -9,10 +9,14 @@ forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens,
 form_record.py                what goes into the store of forms and comes out of it
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
+console_tables.py             the schema of logins and drafts
+logins.py, login_record.py    LoginStore and SqlLogins: passwords, who is logged in, tries
+drafts.py                     DraftStore, SqlDrafts, MemoryDrafts: workflows as they are being edited
+listings.py                   Listings: the apps of a workspace, the runs of an app
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py
+                              memory_accounts.py, memory_files.py, memory_logins.py
 errors.py                     what can go wrong with the store
 """

@@ -168,13 +168,13 @@ class SqlApps:
         """Return an app, or None; see AppStore."""
         key = {"key_app_id": app_id}
         row = await self._database.read(lambda connection: connection.execute(_APP, key).one_or_none())
-        return _app_of(row) if row is not None else None
+        return app_of(row) if row is not None else None
 
     async def find_app(self, name_or_id: str) -> AppRecord:
         """Return an app by id or name; see AppStore."""
         key = {"key_name": name_or_id}
         rows = await self._database.read(lambda connection: connection.execute(_APPS_NAMED, key).all())
-        return pick_app(name_or_id, [_app_of(row) for row in rows])
+        return pick_app(name_or_id, [app_of(row) for row in rows])
 
     async def published(self, app_id: str) -> WorkflowVersion | None:
         """Return the published version of an app, or None; see AppStore."""
@@ -210,7 +210,7 @@ class SqlApps:
         """Return the app that a key calls, or None; see AppStore."""
         values = {"key_hash": hash_key(key)}
         row = await self._database.read(lambda connection: connection.execute(_APP_BY_KEY, values).one_or_none())
-        return _app_of(row) if row is not None else None
+        return app_of(row) if row is not None else None
 
 
 def pick_app(name_or_id: str, found: list[AppRecord]) -> AppRecord:
@@ -228,7 +228,8 @@ def pick_app(name_or_id: str, found: list[AppRecord]) -> AppRecord:
     return (with_id or found)[0]
 
 
-def _app_of(row: AnyRow) -> AppRecord:
+def app_of(row: AnyRow) -> AppRecord:
+    """Return the app in a row of its table."""
     return AppRecord(**row._asdict() | {"icon": orjson.loads(row.icon)})
 
 

@@ -83,6 +83,15 @@ class AmbiguousAppError(RefusedError):
         return f"several apps are named {self.name!r}: use one of the ids {', '.join(self.app_ids)}"
 
 
+class DraftOutOfStepError(RefusedError):
+    """Somebody else has changed the draft meanwhile; the editor fetches it anew."""
+
+    code = "draft_workflow_not_sync"
+
+    def __str__(self) -> str:
+        return "Workflow graph might have been modified, please refresh and resubmit."
+
+
 class UnsupportedDatabaseError(RefusedError):
     """The database URL names something else than a SQLite file or PostgreSQL; its owner corrects the setting."""
 

@@ -4,6 +4,7 @@ For tests and trials. Every operation of the twins runs without giving way, so e
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from graph.ports import InboxItem
 from hitl.form import Form, FormStatus
@@ -15,6 +16,7 @@ from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.file_record import FileRecord
 from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
+from store.login_record import Login
 from store.run_record import RunRecord
 
 
@@ -57,6 +59,10 @@ class MemoryStore:
     apps: dict[str, AppRecord] = field(default_factory=dict)
     versions: dict[str, WorkflowVersion] = field(default_factory=dict)
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    logins: dict[str, Login] = field(default_factory=dict)
+    login_attempts: dict[bytes, tuple[float, int]] = field(default_factory=dict)
+    drafts: dict[str, Any] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)

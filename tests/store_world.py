@@ -17,16 +17,20 @@ from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
 from store.database import Database, open_database
+from store.drafts import DraftStore, MemoryDrafts, SqlDrafts
 from store.files import FileTable, SqlFiles
 from store.form_record import Submitter, TokenRow
 from store.forms import FormStore, SqlForms
 from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
+from store.listings import Listings, MemoryListings, SqlListings
+from store.logins import LoginStore, SqlLogins
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
+from store.memory_logins import MemoryLogins
 from store.memory_store import MemoryStore
 from store.run_record import JournalWrite, NewRun
 
@@ -47,6 +51,9 @@ class StoreWorld:
     installation: Installation
     blobs: Blobs
     files: FileTable
+    logins: LoginStore
+    drafts: DraftStore
+    listings: Listings
     database: Database | None = None
 
 
@@ -54,7 +61,8 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows))
+    console = (MemoryLogins(rows), MemoryDrafts(rows), MemoryListings(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *console)
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -62,7 +70,9 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, SqlFiles(database), database)
+    console = (SqlLogins(database), SqlDrafts(database), SqlListings(database))
+    kind = make_url(url).get_backend_name()
+    return StoreWorld(kind, journal, forms, *others, blobs, SqlFiles(database), *console, database)
 
 
 def make_id(*parts: object) -> str:
