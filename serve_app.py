@@ -22,6 +22,7 @@ from actors.wiring import Ports, catalog_of
 from graph.errors import RefusedError
 from models.applications import model_applications
 from surfaces.app import build_app
+from surfaces.console_ports import ConsolePorts
 from surfaces.ports import SurfacePorts
 
 APP_NAME = "greenroom"
@@ -75,6 +76,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         forms=ports.forms,
         apps=ports.apps,
         accounts=ports.accounts,
+        console=ConsolePorts.over(ports.database, ports.accounts, ports.apps, ports.settings.workspace_name),
         plans=ports.plans,
         files=ports.files,
         token_key=ports.secrets.token_key,

@@ -11,6 +11,7 @@ simulation_made_up code behind made-up values
 simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
+account_command    greenroom account: people and their passwords
 doctor_command     greenroom doctor
 sandbox_command    greenroom sandbox build: the image that code nodes run in
 up_command         greenroom up: checks, sets the environment that Ray Serve reads, becomes ``serving``

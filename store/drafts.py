@@ -82,7 +82,7 @@ class SqlDrafts:
 
     async def save(self, draft: Draft, expected_hash: str | None) -> Draft:
         """Keep a draft; see DraftStore."""
-        row = {name: getattr(draft, name) for name in drafts.c.keys()}
+        row = {column.name: getattr(draft, column.name) for column in drafts.c}
         row["document"] = orjson.dumps(draft.document, option=orjson.OPT_NON_STR_KEYS)
         changed = ("document", "content_hash", "updated_by", "updated_at")
         values = {"key_app_id": draft.app_id} | {f"new_{name}": row[name] for name in changed}

@@ -75,7 +75,7 @@ class LoginStore(Protocol):
         ...
 
     async def count_attempt(self, email: str, now: float, window_s: float) -> int:
-        """Count a try to log in as ``email`` and return how many there were within ``window_s`` seconds of the first."""
+        """Count a try to log in as ``email``; return how many there were, forgotten ``window_s`` after the first."""
         ...
 
     async def forget_attempts(self, email: str) -> None:
@@ -98,6 +98,7 @@ _WORKSPACE = (
     .order_by(members.c.workspace_id)
     .limit(1)
 )
+_LOGIN_NAMES = [column.name for column in logins.c]
 _EXPIRED = delete(logins).where(logins.c.expires_at <= bindparam("key_now"))
 _LOGGED_IN = (
     select(logins.c.login_id, logins.c.workspace_id, members.c.role, *_ACCOUNT)
@@ -179,7 +180,7 @@ class SqlLogins:
 
     async def begin(self, login: Login) -> None:
         """Keep a new login; see LoginStore."""
-        row = {name: getattr(login, name) for name in logins.c.keys()}
+        row = {name: getattr(login, name) for name in _LOGIN_NAMES}
 
         def work(connection: Connection) -> None:
             connection.execute(_EXPIRED, {"key_now": login.refreshed_at})

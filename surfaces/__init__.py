@@ -22,5 +22,13 @@ form_lookup.py     what a form token stands for at a surface
 form_page.py       the public page on which a person answers
 form_view.py       that page as HTML; its templates lie in pages/
 form_markup.py     a form's content: markdown, sanitised, with its fields
+console.py         ``/console/api``: its routes
+console_auth.py    who calls the console, and whether a change is its own; console_tokens.py: access and CSRF tokens
+console_login.py   logging in and out, the first password; credentials.py: addresses and passwords
+console_forms.py   forms answered by accounts, by token and by id
+console_runs.py    runs of accounts: started, followed, stopped; console_lists.py: looked at
+console_drafts.py  drafts saved, published, imported
+console_ports.py   what the console needs from below; inbox_ports.py: what inboxes do
+run_events.py      a run followed by a reader who comes to it, on every surface
 health.py          liveness and readiness
 """

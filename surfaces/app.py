@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from graph.errors import GreenroomError
 from surfaces.asgi import Edge
+from surfaces.console import add_console
 from surfaces.error_table import on_domain_error, on_http_error
 from surfaces.files import add_files
 from surfaces.form_page import add_form_page
@@ -22,6 +23,7 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     add_service_api(app, ports)
     add_files(app, ports)
     add_form_page(app, ports)
+    add_console(app, ports)
     add_health(app, ports)
     app.add_exception_handler(GreenroomError, on_domain_error)
     app.add_exception_handler(404, on_http_error)

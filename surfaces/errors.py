@@ -2,11 +2,13 @@
 
 RequestError
   UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError
+  LoginFailedError  NotSetUpError  AlreadySetUpError  CsrfError  RoleError
+  ConsoleAppError  DraftMissingError
   NoFileUploadedError  TooManyFilesError  FilenameMissingError  FileTypeMissingError  FileTooLargeError
   StoredFileNotFoundError  FileAccessDeniedError
 """
 
-from graph.errors import DefectError, RefusedError
+from graph.errors import DefectError, RefusedError, UnavailableError
 
 
 class RequestError(RefusedError):
@@ -44,6 +46,57 @@ class ResourceNotFoundError(RequestError):
     """What the path names does not exist for this caller."""
 
     code = "not_found"
+
+
+class LoginRequiredError(RefusedError):
+    """Nobody is logged in to the console, or not any more; the person logs in."""
+
+    code = "unauthorized"
+
+    def __str__(self) -> str:
+        return "Unauthorized."
+
+
+class LoginFailedError(RequestError):
+    """The address and the password do not belong together; the person tries again."""
+
+    code = "authentication_failed"
+
+
+class NotSetUpError(RequestError):
+    """No account has a password yet; the operator sets the first one."""
+
+    code = "not_setup"
+
+
+class AlreadySetUpError(RequestError):
+    """The first password was set before; the person logs in, or the operator sets a new password."""
+
+    code = "already_setup"
+
+
+class CsrfError(RequestError):
+    """A change that came with cookies does not show the login's CSRF token; the client sends it along."""
+
+    code = "unauthorized"
+
+
+class RoleError(RequestError):
+    """The account's role in the workspace does not allow this; somebody with another role does it."""
+
+    code = "forbidden"
+
+
+class ConsoleAppError(RequestError):
+    """The workspace has no such app; the client checks the id."""
+
+    code = "app_not_found"
+
+
+class DraftMissingError(RequestError):
+    """The app has no draft; its author imports a file or saves one."""
+
+    code = "draft_workflow_not_exist"
 
 
 class FormGuardError(RequestError):
@@ -136,6 +189,16 @@ class AppUnavailableError(RefusedError):
 
     def __str__(self) -> str:
         return "App unavailable, please check your app configurations."
+
+
+class TooManyLoginsError(UnavailableError):
+    """The password of this address was tried too often; the person waits ``retry_after_s`` seconds."""
+
+    code = "email_code_login_limit"
+    retry_after_s = 900.0
+
+    def __str__(self) -> str:
+        return "Too many incorrect password attempts. Please try again later."
 
 
 class JournalGapError(DefectError):

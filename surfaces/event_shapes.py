@@ -50,7 +50,8 @@ class RunLabel:
     """What the facts of a run do not say: whose it is, what its nodes are called, where it is shown.
 
     ``created_by``: ``{id, user}`` of an end user, ``{id, name, email}`` of an account. ``created_at``: when the run
-    was asked for, Unix seconds; None: when it started. ``app_id``: whose files its values may name.
+    was asked for, Unix seconds; None: when it started. ``app_id``: whose files its values may name. ``is_reduced``:
+    node events without bodies, also where the surface would give them.
     """
 
     run_id: str
@@ -60,11 +61,12 @@ class RunLabel:
     surface: Surface
     created_at: float | None = None
     app_id: str = ""
+    is_reduced: bool = False
 
     @property
     def is_full(self) -> bool:
         """Whether node events carry bodies here (full level) or not (simple level)."""
-        return self.surface in _FULL_DETAIL
+        return self.surface in _FULL_DETAIL and not self.is_reduced
 
     def node(self, node_id: str) -> NodeLabel:
         """Return the label of ``node_id``; an unknown node is called by its id."""

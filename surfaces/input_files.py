@@ -36,16 +36,16 @@ def owner_of(user: EndUser) -> FileOwner:
     return FileOwner(user.workspace_id, user.app_id, "end_user", user.end_user_id)
 
 
-async def uploads_in(values: Iterable[Any], user: EndUser, ports: SurfacePorts) -> Uploads:
-    """Return the stored files that the mappings in ``values`` name, as far as they are the user's."""
+async def uploads_in(values: Iterable[Any], owner: FileOwner, ports: SurfacePorts) -> Uploads:
+    """Return the stored files that the mappings in ``values`` name, as far as they are the owner's."""
     ids = [file_id for mapping in _mappings_in(values) if (file_id := _id_in(mapping))]
-    records = await ports.files.table.of_owner(owner_of(user), ids) if ids else {}
-    return Uploads(records, {file_id: ports.links.link(user.app_id, file_id) for file_id in records})
+    records = await ports.files.table.of_owner(owner, ids) if ids else {}
+    return Uploads(records, {file_id: ports.links.link(owner.app_id, file_id) for file_id in records})
 
 
-async def known_files(inputs: Mapping[str, Any], user: EndUser, ports: SurfacePorts) -> KnownFiles:
-    """Return what is known of the uploads that an answer's ``inputs`` name, as far as they are the user's."""
-    uploads = await uploads_in(inputs.values(), user, ports)
+async def known_files(inputs: Mapping[str, Any], owner: FileOwner, ports: SurfacePorts) -> KnownFiles:
+    """Return what is known of the uploads that an answer's ``inputs`` name, as far as they are the owner's."""
+    uploads = await uploads_in(inputs.values(), owner, ports)
     facts = {
         file_id: FileFacts(record.name, record.mime_type, record.size_bytes, uploads.links[file_id])
         for file_id, record in uploads.records.items()

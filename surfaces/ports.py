@@ -17,6 +17,7 @@ from store.app_record import AppRecord, WorkflowVersion
 from store.files import FileShelf
 from store.form_record import AuditEntry, TokenMatch
 from store.run_record import RunRecord
+from surfaces.console_ports import ConsolePorts
 from surfaces.file_links import FileLinks
 
 
@@ -62,6 +63,10 @@ class JournalReads(Protocol):
 
 class FormReads(Protocol):
     """What surfaces read of forms."""
+
+    async def get(self, form_id: str) -> Form | None:
+        """Return a form, None when there is none."""
+        ...
 
     async def by_token(self, token_hash: bytes) -> TokenMatch | None:
         """Return what a form token stands for, by its hash."""
@@ -128,6 +133,7 @@ class SurfacePorts:
     forms: FormReads
     apps: AppReads
     accounts: AccountReads
+    console: ConsolePorts
     plans: Plans
     files: FileShelf
     token_key: TokenKey

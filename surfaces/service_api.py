@@ -24,7 +24,7 @@ from surfaces.auth import calling_app, calling_user, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
 from surfaces.form_lookup import form_of_token
-from surfaces.input_files import known_files
+from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
 from surfaces.run_endpoints import RunEndpoints, canonical_id
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
@@ -138,7 +138,7 @@ class ServiceApi:
         answer = checked(HumanInputFormSubmitPayload, body)
         match = await self._form(request, app.app_id)
         submitter = await calling_user(app, user, self._ports)
-        files = await known_files(answer.inputs, submitter, self._ports)
+        files = await known_files(answer.inputs, owner_of(submitter), self._ports)
         try:
             check_open(match.form, self._ports.clock.now())
             await self._ports.submissions.submit(

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from actors.form_opening import new_form, new_recipients, token_rows
 from actors.messages import Cursor, FormOrder, RunOrder, RunOutcome, SubmitOrder, TailBatch
@@ -28,15 +29,20 @@ from graph.parse_workflow import parse_document
 from graph.ports import OpenedForm
 from hitl.form_token import TokenKey
 from hitl.submission import validate_submission
+from store.drafts import MemoryDrafts
 from store.files import FileShelf
 from store.form_record import Submitter
+from store.listings import MemoryListings
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
+from store.memory_logins import MemoryLogins
 from store.memory_store import MemoryStore
 from surfaces.app import build_app
+from surfaces.console_ports import ConsolePorts
+from surfaces.credentials import Passwords
 from surfaces.ports import SurfacePorts
 
 KEY = TokenKey(b"k" * 32)
@@ -208,8 +214,8 @@ class World:
         return app_id, version_id, key
 
 
-async def make_world(document: dict[str, Any], **ports: Any) -> World:
-    """Return a world whose app is ``document``; ``ports`` replaces fields of SurfacePorts."""
+async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] | None = None, **ports: Any) -> World:
+    """Return a world whose app is ``document``; ``ports`` and ``console_ports`` replace fields of the ports."""
     store, clock, chat = MemoryStore(), SetClock(), ScriptedChat()
     apps, accounts, journal = MemoryApps(store), MemoryAccounts(store), MemoryJournal(store)
     hitl, plans = LocalHitl(store, clock), Plans(apps)
@@ -218,6 +224,16 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
     outside = Outside(client, DocumentReader(), table, store.blobs, "http://127.0.0.1:8000")
     runs = LocalRuns(Surroundings(journal, plans, chat, hitl, Limits(), clock, outside=outside))
     hitl.runs = runs
+    console = ConsolePorts(
+        logins=MemoryLogins(store),
+        accounts=accounts,
+        apps=apps,
+        drafts=MemoryDrafts(store),
+        listings=MemoryListings(store),
+        workspace_name="test",
+        passwords=Passwords(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)),
+        **console_ports or {},
+    )
     made = SurfacePorts(
         runs=runs,
         submissions=hitl,
@@ -225,6 +241,7 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
         forms=hitl.forms,
         apps=apps,
         accounts=accounts,
+        console=console,
         plans=plans,
         files=FileShelf(table, store.blobs),
         token_key=KEY,

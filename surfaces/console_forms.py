@@ -1,0 +1,147 @@
+"""``/console/api``: forms read and answered by the accounts of a workspace, by form token or by form id.
+
+An account answers as the form's backstage or console recipient, and is named as the submitter. By id no token is
+needed: who may act is a matter of the login.
+
+Source: spec/hitl.md 1.8 "Console", spec/http.md 7.3.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from actors.messages import SubmitOrder
+from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
+from hitl.form import Form, FormStatus
+from hitl.form_state import check_open
+from hitl.policy import is_accepted
+from hitl.recipient import Recipient, RecipientType
+from hitl.surface import Surface
+from store.file_record import FileOwner
+from store.login_record import LoggedIn
+from surfaces.console_auth import calling_account
+from surfaces.form_lookup import form_of_token
+from surfaces.input_files import known_files
+from surfaces.ports import SurfacePorts
+from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
+
+_RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
+
+
+class Answer(BaseModel):
+    """An answer by form id. ``form_id``: of which form; see HumanInputFormSubmitPayload."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    form_id: str
+    inputs: dict[str, Any]
+    action: str
+
+
+class ConsoleForms:
+    """The endpoints of forms."""
+
+    def __init__(self, ports: SurfacePorts) -> None:
+        self._ports = ports
+
+    async def by_token(self, request: Request) -> Response:
+        """Show the form of a console token (GET) or take its answer (POST)."""
+        login = await calling_account(request, self._ports)
+        match = await form_of_token(request.path_params["form_token"], Surface.CONSOLE, self._ports)
+        if match.form.workspace_id != login.workspace_id:
+            raise FormNotFoundError()
+        if request.method == "GET":
+            return reply(shown(match.form))
+        body = checked(HumanInputFormSubmitPayload, await read_object(request, self._ports.max_body_bytes))
+        await answer_form(match.form, match.recipient, body.action, body.inputs, login, self._ports)
+        return reply({})
+
+    async def by_id(self, request: Request) -> Response:
+        """Show a form of the workspace (GET) or take its answer (POST); no token is in the address."""
+        login = await calling_account(request, self._ports)
+        form, recipient = await form_of_workspace(request.path_params["form_id"], login, self._ports)
+        if request.method == "GET":
+            return reply(shown(form))
+        body = checked(HumanInputFormSubmitPayload, await read_object(request, self._ports.max_body_bytes))
+        await answer_form(form, recipient, body.action, body.inputs, login, self._ports)
+        return reply({})
+
+
+def shown(form: Form) -> dict[str, Any]:
+    """Return a form as the console is told of it.
+
+    Raises:
+        FormAlreadySubmittedError: it has its answer. One whose time is over is still shown.
+    """
+    if form.status is FormStatus.SUBMITTED:
+        raise FormAlreadySubmittedError(form.form_id)
+    asked = form.definition
+    return {
+        "form_content": asked.form_content,
+        "inputs": asked.inputs,
+        "user_actions": asked.actions,
+        "rendered_content": asked.form_content,
+        "expiration_time": int(form.expires_at),
+        "default_values": asked.resolved_default_values,
+        "node_title": asked.node_title,
+        "display_in_ui": asked.display_in_ui,
+    }
+
+
+async def any_form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> Form:
+    """Return a form of the account's workspace, whoever may answer it.
+
+    Raises:
+        FormNotFoundError: there is none; a form of another workspace looks the same.
+    """
+    form = await ports.forms.get(form_id)
+    if form is None or form.workspace_id != login.workspace_id:
+        raise FormNotFoundError()
+    return form
+
+
+async def form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> tuple[Form, Recipient]:
+    """Return a form that an account of its workspace may answer, and as which recipient.
+
+    Raises:
+        FormNotFoundError: there is none, or nobody answers it in the console.
+    """
+    form = await any_form_of_workspace(form_id, login, ports)
+    recipient = console_recipient((await ports.forms.recipients([form_id])).get(form_id, []))
+    if recipient is None:
+        raise FormNotFoundError()
+    return form, recipient
+
+
+def console_recipient(recipients: list[Recipient]) -> Recipient | None:
+    """Return the recipient as whom an account answers: backstage before console; None where there is none left."""
+    usable = [each for each in recipients if each.is_active and is_accepted(each.type, Surface.CONSOLE)]
+    return min(usable, key=lambda each: _RANK[each.type], default=None)
+
+
+async def answer_form(
+    form: Form, recipient: Recipient, action: str, inputs: Mapping[str, Any], login: LoggedIn, ports: SurfacePorts
+) -> None:
+    """Answer ``form`` as the account of ``login``; durable on return.
+
+    Raises:
+        FormAlreadySubmittedError: it has its answer.
+        FormExpiredError: its time is over.
+        InvalidSubmissionError: the answer does not fit; the form stays open.
+    """
+    check_open(form, ports.clock.now())
+    owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
+    await ports.submissions.submit(
+        SubmitOrder(
+            form_id=form.form_id,
+            recipient_id=recipient.recipient_id,
+            generation=recipient.generation,
+            action=action,
+            inputs=dict(inputs),
+            via=Surface.CONSOLE,
+            account_id=login.account.account_id,
+            files=await known_files(inputs, owner, ports),
+        )
+    )

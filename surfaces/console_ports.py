@@ -1,0 +1,81 @@
+"""What the console needs from below besides ``surfaces.ports``: the people who log in, and what they edit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from store.accounts import AccountStore
+from store.apps import AppStore
+from store.database import Database
+from store.drafts import DraftStore, SqlDrafts
+from store.listings import Listings, SqlListings
+from store.logins import LoginStore, SqlLogins
+from surfaces.credentials import Passwords
+from surfaces.inbox_ports import InboxActs, InboxReads
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTest:
+    """A mail that an author tries out. ``inputs``: selector text -> value, for what the content refers to."""
+
+    app_id: str
+    workspace_id: str
+    account_id: str
+    version_id: str
+    node_id: str
+    delivery_method_id: str
+    inputs: Mapping[str, Any]
+
+
+class DeliveryTests(Protocol):
+    """Sends the mail of a human-input node as a test."""
+
+    async def test_delivery(self, order: DeliveryTest) -> None:
+        """Open a form of kind ``delivery_test`` and send its mail; durable on return.
+
+        Raises:
+            RefusedError: the node has no such delivery method, or it reaches nobody.
+        """
+        ...
+
+
+class FormRecords(Protocol):
+    """What is kept of a form after its decision."""
+
+    async def receipt(self, form_id: str) -> Mapping[str, Any]:
+        """Return the signed receipt of a decided form.
+
+        Raises:
+            RefusedError: it has no answer.
+        """
+        ...
+
+    async def deliveries(self, form_id: str) -> list[Mapping[str, Any]]:
+        """Return what became of each mail of a form, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePorts:
+    """What the console acts through. Where a port is None, its endpoints do not exist.
+
+    ``workspace_name``: the workspace that the first account belongs to.
+    """
+
+    logins: LoginStore
+    accounts: AccountStore
+    apps: AppStore
+    drafts: DraftStore
+    listings: Listings
+    workspace_name: str = "Greenroom"
+    passwords: Passwords = field(default_factory=Passwords)
+    inbox: InboxReads | None = None
+    inbox_acts: InboxActs | None = None
+    delivery_tests: DeliveryTests | None = None
+    records: FormRecords | None = None
+
+    @classmethod
+    def over(cls, database: Database, accounts: AccountStore, apps: AppStore, workspace_name: str) -> Self:
+        """Return the ports over a database."""
+        stores = SqlLogins(database), accounts, apps, SqlDrafts(database), SqlListings(database)
+        return cls(*stores, workspace_name)
