@@ -12,6 +12,7 @@ from surfaces.error_table import on_domain_error, on_http_error
 from surfaces.files import add_files
 from surfaces.form_page import add_form_page
 from surfaces.health import add_health
+from surfaces.inbox_page import add_inbox_pages
 from surfaces.ports import SurfacePorts
 from surfaces.service_api import add_service_api
 
@@ -24,6 +25,7 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     add_files(app, ports)
     add_form_page(app, ports)
     add_console(app, ports)
+    add_inbox_pages(app, ports)
     add_health(app, ports)
     app.add_exception_handler(GreenroomError, on_domain_error)
     app.add_exception_handler(404, on_http_error)

@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request, Response
 
 from surfaces.console_drafts import ConsoleDrafts
 from surfaces.console_forms import ConsoleForms
+from surfaces.console_inbox import ConsoleInbox, InboxList, InboxTransfers
 from surfaces.console_lists import ConsoleLists
 from surfaces.console_login import LoginEndpoints, login_required
 from surfaces.console_runs import ConsoleRuns
@@ -46,4 +47,24 @@ def add_console(app: FastAPI, ports: SurfacePorts) -> None:
         (f"{of_app}/workflow-runs/{{run_id}}/node-executions", lists.node_executions, ["GET"]),
     ):
         app.add_route(f"{PREFIX}{path}", endpoint, methods=methods)
+    _add_inbox(app, ports)
     app.add_exception_handler(LoginRequiredError, _on_login_required)
+
+
+def _add_inbox(app: FastAPI, ports: SurfacePorts) -> None:
+    """Add the routes of the inbox, as far as there is something behind them."""
+    console, prefix = ports.console, f"{PREFIX}/inbox"
+    of_form = f"{prefix}/forms/{{form_id}}"
+    inbox = ConsoleInbox(ports)
+    app.add_route(f"{prefix}/decisions", inbox.decide, methods=["POST"])
+    app.add_route(f"{of_form}/audit", inbox.audit, methods=["GET"])
+    if console.receipts is not None:
+        app.add_route(f"{of_form}/receipt", inbox.receipt, methods=["GET"])
+    if console.deliveries is not None:
+        app.add_route(f"{of_form}/deliveries", inbox.deliveries, methods=["GET"])
+    if console.inbox is not None:
+        app.add_route(f"{prefix}/forms", InboxList(ports, console.inbox).forms, methods=["GET"])
+    if console.inbox_acts is not None:
+        acts = InboxTransfers(ports, console.inbox_acts)
+        for act in (acts.claim, acts.release, acts.reassign, acts.delegate, acts.snooze):
+            app.add_route(f"{of_form}/{act.__name__}", act, methods=["POST"])

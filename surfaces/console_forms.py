@@ -6,7 +6,6 @@ needed: who may act is a matter of the login.
 Source: spec/hitl.md 1.8 "Console", spec/http.md 7.3.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -22,22 +21,23 @@ from hitl.surface import Surface
 from store.file_record import FileOwner
 from store.login_record import LoggedIn
 from surfaces.console_auth import calling_account
+from surfaces.console_ports import Digests
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files
 from surfaces.ports import SurfacePorts
-from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
+from surfaces.schemas import checked, read_object, reply
 
 _RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
 
 
-class Answer(BaseModel):
-    """An answer by form id. ``form_id``: of which form; see HumanInputFormSubmitPayload."""
+class ConsoleAnswer(BaseModel):
+    """The body of an answer. ``form_digest``: of what was shown, as the form names it; null: not told."""
 
     model_config = ConfigDict(extra="ignore")
 
-    form_id: str
     inputs: dict[str, Any]
     action: str
+    form_digest: str | None = None
 
 
 class ConsoleForms:
@@ -52,24 +52,23 @@ class ConsoleForms:
         match = await form_of_token(request.path_params["form_token"], Surface.CONSOLE, self._ports)
         if match.form.workspace_id != login.workspace_id:
             raise FormNotFoundError()
-        if request.method == "GET":
-            return reply(shown(match.form))
-        body = checked(HumanInputFormSubmitPayload, await read_object(request, self._ports.max_body_bytes))
-        await answer_form(match.form, match.recipient, body.action, body.inputs, login, self._ports)
-        return reply({})
+        return await self._shown_or_answered(request, match.form, match.recipient, login)
 
     async def by_id(self, request: Request) -> Response:
         """Show a form of the workspace (GET) or take its answer (POST); no token is in the address."""
         login = await calling_account(request, self._ports)
         form, recipient = await form_of_workspace(request.path_params["form_id"], login, self._ports)
+        return await self._shown_or_answered(request, form, recipient, login)
+
+    async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
         if request.method == "GET":
-            return reply(shown(form))
-        body = checked(HumanInputFormSubmitPayload, await read_object(request, self._ports.max_body_bytes))
-        await answer_form(form, recipient, body.action, body.inputs, login, self._ports)
+            return reply(shown(form, self._ports.console.digests))
+        body = checked(ConsoleAnswer, await read_object(request, self._ports.max_body_bytes))
+        await answer_form(form, recipient, body, login, self._ports)
         return reply({})
 
 
-def shown(form: Form) -> dict[str, Any]:
+def shown(form: Form, digests: Digests | None = None) -> dict[str, Any]:
     """Return a form as the console is told of it.
 
     Raises:
@@ -87,6 +86,7 @@ def shown(form: Form) -> dict[str, Any]:
         "default_values": asked.resolved_default_values,
         "node_title": asked.node_title,
         "display_in_ui": asked.display_in_ui,
+        **({"form_digest": digests.form_digest(asked)} if digests else {}),
     }
 
 
@@ -122,26 +122,29 @@ def console_recipient(recipients: list[Recipient]) -> Recipient | None:
 
 
 async def answer_form(
-    form: Form, recipient: Recipient, action: str, inputs: Mapping[str, Any], login: LoggedIn, ports: SurfacePorts
+    form: Form, recipient: Recipient, answer: ConsoleAnswer, login: LoggedIn, ports: SurfacePorts
 ) -> None:
     """Answer ``form`` as the account of ``login``; durable on return.
 
     Raises:
         FormAlreadySubmittedError: it has its answer.
         FormExpiredError: its time is over.
+        RefusedError: the answer names the digest of another content.
         InvalidSubmissionError: the answer does not fit; the form stays open.
     """
     check_open(form, ports.clock.now())
+    if answer.form_digest is not None and ports.console.digests is not None:
+        ports.console.digests.check_digest(form, answer.form_digest)
     owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
     await ports.submissions.submit(
         SubmitOrder(
             form_id=form.form_id,
             recipient_id=recipient.recipient_id,
             generation=recipient.generation,
-            action=action,
-            inputs=dict(inputs),
+            action=answer.action,
+            inputs=answer.inputs,
             via=Surface.CONSOLE,
             account_id=login.account.account_id,
-            files=await known_files(inputs, owner, ports),
+            files=await known_files(answer.inputs, owner, ports),
         )
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from hitl.form import Form, FormDefinition
 from store.accounts import AccountStore
 from store.apps import AppStore
 from store.database import Database
@@ -39,19 +40,39 @@ class DeliveryTests(Protocol):
         ...
 
 
-class FormRecords(Protocol):
-    """What is kept of a form after its decision."""
+class Receipts(Protocol):
+    """Signs what became of forms."""
 
     async def receipt(self, form_id: str) -> Mapping[str, Any]:
-        """Return the signed receipt of a decided form.
+        """Return the signed receipt of a decided form, as JSON.
 
         Raises:
             RefusedError: it has no answer.
         """
         ...
 
+
+class Deliveries(Protocol):
+    """Knows what became of the mails of forms."""
+
     async def deliveries(self, form_id: str) -> list[Mapping[str, Any]]:
-        """Return what became of each mail of a form, oldest first."""
+        """Return each mail of a form as JSON, oldest first, without any link in it."""
+        ...
+
+
+class Digests(Protocol):
+    """Says in short what a form asks, so that an answer can name what it was given to."""
+
+    def form_digest(self, asked: FormDefinition) -> str:
+        """Return the digest of what a person decides on."""
+        ...
+
+    def check_digest(self, form: Form, digest: str) -> None:
+        """Return when ``digest`` is that of ``form``.
+
+        Raises:
+            RefusedError: it is another one.
+        """
         ...
 
 
@@ -72,7 +93,9 @@ class ConsolePorts:
     inbox: InboxReads | None = None
     inbox_acts: InboxActs | None = None
     delivery_tests: DeliveryTests | None = None
-    records: FormRecords | None = None
+    receipts: Receipts | None = None
+    deliveries: Deliveries | None = None
+    digests: Digests | None = None
 
     @classmethod
     def over(cls, database: Database, accounts: AccountStore, apps: AppStore, workspace_name: str) -> Self:

@@ -34,7 +34,7 @@ from surfaces.input_files import file_values, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection
 from surfaces.run_endpoints import canonical_id
-from surfaces.run_events import position_of, run_events, single
+from surfaces.run_events import is_true, position_of, run_events, single
 from surfaces.run_stream import event_frames, first_word, label_of
 from surfaces.schemas import checked, read_object, reply
 from surfaces.sse import EventStream, event_frame, with_pings
@@ -93,7 +93,8 @@ class ConsoleRuns:
         record = await self._record(request, login)
         if not _is_theirs(record, login):
             raise ResourceNotFoundError(_RUN_NOT_FOUND)
-        return await run_events(request, record, Surface.CONSOLE, self._ports)
+        until_pause = not is_true(request, "continue_on_pause")
+        return await run_events(request, record, Surface.CONSOLE, self._ports, until_pause=until_pause)
 
     async def pause_details(self, request: Request) -> Response:
         """Say at which nodes a run of the workspace waits, and where in the console each can be answered."""

@@ -55,7 +55,9 @@ def page_headers() -> dict[str, str]:
     return dict(_HEADERS)
 
 
-def form_page(form: Form, action: str, guard: str, entered: Entered, status: int = 200) -> Response:
+def form_page(
+    form: Form, action: str, guard: str, entered: Entered, status: int = 200, page: str = "form.html", **around: Any
+) -> Response:
     """Return the page on which a person answers ``form``.
 
     Args:
@@ -64,6 +66,8 @@ def form_page(form: Form, action: str, guard: str, entered: Entered, status: int
         guard: the value by which the answer shows that it comes from this page.
         entered: what to fill in besides the defaults, and the reason for showing the page again.
         status: the HTTP status.
+        page: the template, an extension of ``form.html``.
+        around: what that template shows besides.
     """
     asked = form.definition
     values = {**default_values(asked), **entered.values}
@@ -73,7 +77,7 @@ def form_page(form: Form, action: str, guard: str, entered: Entered, status: int
     }
     content, unplaced = render_content(asked.form_content, fields)
     due = datetime.fromtimestamp(next_deadline(form.expires_at, form.global_expires_at), UTC)
-    html = _ENVIRONMENT.get_template("form.html").render(
+    html = _ENVIRONMENT.get_template(page).render(
         style=_STYLE,
         title=asked.node_title or "Your answer is needed",
         due=f"{due:%Y-%m-%d %H:%M} UTC",
@@ -85,8 +89,14 @@ def form_page(form: Form, action: str, guard: str, entered: Entered, status: int
         content=content,
         unplaced=[fields[name] for name in unplaced],
         actions=[_button(each) for each in asked.actions],
+        **around,
     )
     return _html(html, status)
+
+
+def shown_page(page: str, status: int = 200, **shown: Any) -> Response:
+    """Return the page that the template ``page`` makes of what is ``shown``."""
+    return _html(_ENVIRONMENT.get_template(page).render(style=_STYLE, **shown), status)
 
 
 def message_page(title: str, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,9 +1,7 @@
 """What an account's inbox shows, and what it can do with a form there besides answering it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-
-import uuid_utils
 
 from hitl.form import Form, FormStatus
 
@@ -58,10 +56,6 @@ class InboxReads(Protocol):
         ...
 
 
-def _order_id() -> str:
-    return str(uuid_utils.uuid7())
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimOrder:
     """``account_id`` says that it will answer the form."""
@@ -69,7 +63,7 @@ class ClaimOrder:
     form_id: str
     account_id: str
     via: str
-    order_id: str = field(default_factory=_order_id)
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class ReleaseOrder:
     form_id: str
     account_id: str
     via: str
-    order_id: str = field(default_factory=_order_id)
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +84,8 @@ class ReassignOrder:
     account_id: str
     to: str
     via: str
-    instead_of: str | None = None
-    order_id: str = field(default_factory=_order_id)
+    instead_of: str | None
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,7 @@ class DelegateOrder:
     account_id: str
     to: str
     via: str
-    order_id: str = field(default_factory=_order_id)
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +107,7 @@ class SnoozeOrder:
     account_id: str
     until: float
     via: str
-    order_id: str = field(default_factory=_order_id)
+    order_id: str
 
 
 ActOrder = ClaimOrder | ReleaseOrder | ReassignOrder | DelegateOrder | SnoozeOrder

@@ -26,7 +26,7 @@ from surfaces.event_shapes import RunLabel
 from surfaces.input_files import file_values, owner_of, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection, blocking_reply
-from surfaces.run_events import position_of, run_events, single
+from surfaces.run_events import is_true, position_of, run_events, single
 from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
 from surfaces.sse import EventStream, event_frame, with_pings
@@ -86,7 +86,8 @@ class RunEndpoints:
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is None or not await self._is_of(record, app, user):
             raise ResourceNotFoundError("Workflow run not found")
-        return await run_events(request, record, Surface.SERVICE_API, self._ports)
+        until_pause = not is_true(request, "continue_on_pause")
+        return await run_events(request, record, Surface.SERVICE_API, self._ports, until_pause=until_pause)
 
     async def _version(self, app: AppRecord, named: str | None) -> str:
         """Return the version to run: the published one, or the one that the caller names."""

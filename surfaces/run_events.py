@@ -22,14 +22,17 @@ from surfaces.sse import EventStream, Position, finished_frame, parse_position, 
 STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "Connection": "keep-alive"}
 
 
-async def run_events(request: Request, record: RunRecord, surface: Surface, ports: SurfacePorts) -> Response:
+async def run_events(
+    request: Request, record: RunRecord, surface: Surface, ports: SurfacePorts, *, until_pause: bool
+) -> Response:
     """Return the stream of a run from where the reader left off, or from where the run stands.
 
     Args:
-        request: its query says whether the reader wants a snapshot, and whether to go on at a pause.
+        request: its query says whether the reader wants a snapshot.
         record: the run; that this reader may follow it has been checked.
         surface: decides which form tokens are shown.
         ports: where facts come from.
+        until_pause: whether the stream ends at a pause, not only at the end of the run.
 
     Raises:
         BadRequestError: the reader comes back with an id that is none of this run.
@@ -42,7 +45,7 @@ async def run_events(request: Request, record: RunRecord, surface: Surface, port
         return EventStream(single(last), STREAM_HEADERS)
     answered = await _answered_here(record, facts, surface, ports)
     start = beginning(facts, position, is_true(request, "include_state_snapshot"), answered)
-    frames = await _frames(label, facts, start, not is_true(request, "continue_on_pause"), ports)
+    frames = await _frames(label, facts, start, until_pause, ports)
     return EventStream(with_pings(frames, ports.ping_interval_s), dict(STREAM_HEADERS))
 
 

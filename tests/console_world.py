@@ -33,7 +33,8 @@ class Person:
 
     async def post(self, path: str, body: Any = None, **options: Any) -> httpx2.Response:
         """POST a JSON body to a path of the console."""
-        options = {"json": {} if body is None else body} if "content" not in options else options
+        if "content" not in options:
+            options["json"] = {} if body is None else body
         return await self.client.post(f"/console/api{path}", **options)
 
     async def stream(self, path: str, body: Any = None) -> list[dict[str, Any]]:
