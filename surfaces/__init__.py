@@ -29,6 +29,7 @@ console_forms.py   forms answered by accounts, by token and by id
 console_runs.py    runs of accounts: started, followed, stopped; console_lists.py: looked at
 console_inbox.py   the inbox: listed, decided in bulk, claimed, handed on
 inbox_page.py      the inbox in a browser; page_fields.py: what was entered on a page
+console_editor.py  a human-input node tried out
 console_drafts.py  drafts saved, published, imported
 console_ports.py   what the console needs from below; inbox_ports.py: what inboxes do
 run_events.py      a run followed by a reader who comes to it, on every surface

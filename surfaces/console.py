@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request, Response
 
 from surfaces.console_drafts import ConsoleDrafts
+from surfaces.console_editor import ConsoleEditor
 from surfaces.console_forms import ConsoleForms
 from surfaces.console_inbox import ConsoleInbox, InboxList, InboxTransfers
 from surfaces.console_lists import ConsoleLists
@@ -48,6 +49,7 @@ def add_console(app: FastAPI, ports: SurfacePorts) -> None:
     ):
         app.add_route(f"{PREFIX}{path}", endpoint, methods=methods)
     _add_inbox(app, ports)
+    _add_editor(app, ports)
     app.add_exception_handler(LoginRequiredError, _on_login_required)
 
 
@@ -68,3 +70,16 @@ def _add_inbox(app: FastAPI, ports: SurfacePorts) -> None:
         acts = InboxTransfers(ports, console.inbox_acts)
         for act in (acts.claim, acts.release, acts.reassign, acts.delegate, acts.snooze):
             app.add_route(f"{of_form}/{act.__name__}", act, methods=["POST"])
+
+
+def _add_editor(app: FastAPI, ports: SurfacePorts) -> None:
+    """Add the routes that try out one node, as far as there is something behind them."""
+    if ports.console.previews is None:
+        return
+    editor = ConsoleEditor(ports, ports.console.previews)
+    for draft in ("workflows/draft", "advanced-chat/workflows/draft"):
+        node = f"{PREFIX}/apps/{{app_id}}/{draft}/human-input/nodes/{{node_id}}"
+        app.add_route(f"{node}/form/preview", editor.preview, methods=["POST"])
+        app.add_route(f"{node}/form/run", editor.run, methods=["POST"])
+        if ports.console.delivery_tests is not None:
+            app.add_route(f"{node}/delivery-test", editor.test_delivery, methods=["POST"])

@@ -7,6 +7,7 @@ Source: spec/beyond.md 1, row 8.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final, get_args
 from uuid import UUID, uuid5
 
@@ -124,7 +125,7 @@ class ConsoleInbox:
         """Tell what became of the mails of a form."""
         deliveries = self._ports.console.deliveries
         assert deliveries is not None
-        return reply({"data": [dict(each) for each in await deliveries.deliveries(await self._form(request))]})
+        return reply({"data": [asdict(each) for each in await deliveries.deliveries(await self._form(request))]})
 
     async def _entry(self, entry: AuditEntry) -> dict[str, Any]:
         return {

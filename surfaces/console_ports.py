@@ -1,9 +1,11 @@
 """What the console needs from below besides ``surfaces.ports``: the people who log in, and what they edit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from graph.ports import FormRequest
+from hitl.answer_file import OwnedFiles
 from hitl.form import Form, FormDefinition
 from store.accounts import AccountStore
 from store.apps import AppStore
@@ -15,24 +17,52 @@ from surfaces.credentials import Passwords
 from surfaces.inbox_ports import InboxActs, InboxReads
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryTest:
-    """A mail that an author tries out. ``inputs``: selector text -> value, for what the content refers to."""
+class FormPreviews(Protocol):
+    """Tries out one human-input node of a workflow document, without a run; pure.
 
-    app_id: str
-    workspace_id: str
-    account_id: str
-    version_id: str
-    node_id: str
+    ``inputs``: variable -> value, a variable written as ``node.name`` or ``#node.name#``. Every method raises
+    RefusedError where the document has no such node, or the values do not fit.
+    """
+
+    def request_of_node(
+        self, document: Mapping[str, Any], node_id: str, inputs: Mapping[str, Any], execution_id: str = ""
+    ) -> FormRequest:
+        """Return the question that the node would ask."""
+        ...
+
+    def preview(self, document: Mapping[str, Any], node_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the form that the node would open, as the editor shows it."""
+        ...
+
+    def outputs_of_answer(
+        self,
+        document: Mapping[str, Any],
+        node_id: str,
+        inputs: Mapping[str, Any],
+        form_inputs: Mapping[str, Any],
+        action: str,
+        files: OwnedFiles,
+    ) -> dict[str, Any]:
+        """Return the outputs that the node would give for an answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTestOrder:
+    """A trial of one e-mail delivery method: a real mail with a real form, for which no run waits."""
+
+    request: FormRequest
     delivery_method_id: str
-    inputs: Mapping[str, Any]
+    workspace_id: str
+    app_id: str
+    account_id: str
 
 
 class DeliveryTests(Protocol):
-    """Sends the mail of a human-input node as a test."""
+    """Sends the mails of a human-input node as a test."""
 
-    async def test_delivery(self, order: DeliveryTest) -> None:
-        """Open a form of kind ``delivery_test`` and send its mail; durable on return.
+    async def test_delivery(self, order: DeliveryTestOrder) -> str:
+        """Open a form of kind ``delivery_test``, send its mails, and return its id; durable on return.
 
         Raises:
             RefusedError: the node has no such delivery method, or it reaches nobody.
@@ -55,8 +85,8 @@ class Receipts(Protocol):
 class Deliveries(Protocol):
     """Knows what became of the mails of forms."""
 
-    async def deliveries(self, form_id: str) -> list[Mapping[str, Any]]:
-        """Return each mail of a form as JSON, oldest first, without any link in it."""
+    async def deliveries(self, form_id: str) -> Sequence[Any]:
+        """Return each mail of a form, a dataclass of plain values, oldest first, without any link in it."""
         ...
 
 
@@ -92,6 +122,7 @@ class ConsolePorts:
     passwords: Passwords = field(default_factory=Passwords)
     inbox: InboxReads | None = None
     inbox_acts: InboxActs | None = None
+    previews: FormPreviews | None = None
     delivery_tests: DeliveryTests | None = None
     receipts: Receipts | None = None
     deliveries: Deliveries | None = None

@@ -148,7 +148,7 @@ class InboxPages:
         values = {name: entered[f"input.{name}"] for name in declared if f"input.{name}" in entered}
         if not self._door.tokens.is_csrf(entered.get("guard", ""), visitor.bearer):
             return self._form_page(form, visitor, Entered(values, _AGAIN), 403)
-        answer = ConsoleAnswer(inputs=values, action=entered.get("action", ""))
+        answer = ConsoleAnswer(inputs=values, action=entered.get("action", ""), form_digest=entered.get("form_digest"))
         try:
             if FILE_TYPES & set(declared.values()):
                 raise InvalidSubmissionError(_NO_UPLOADS)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -32,6 +33,13 @@ class Digests:
             raise InvalidSubmissionError("another content")
 
 
+@dataclass(frozen=True)
+class Mail:
+    """What became of a mail."""
+
+    state: str
+
+
 class Records:
     """A receipt and a mail for every form."""
 
@@ -39,9 +47,9 @@ class Records:
         """Return a receipt."""
         return {"statement": {"form_id": form_id}}
 
-    async def deliveries(self, form_id: str) -> list[dict[str, Any]]:
+    async def deliveries(self, form_id: str) -> list["Mail"]:
         """Return one mail."""
-        return [{"status": "sent"}]
+        return [Mail("sent")]
 
 
 @pytest.fixture
@@ -261,7 +269,7 @@ async def test_records_of_a_form_are_given_out(world: World) -> None:
         assert (entry["event"], entry["via"], entry["detail"]) == ("submitted", "console", "approve")
         assert entry["account"] == {"id": ann.account.account_id, "name": "Ann", "email": "ann@example.org"}
         assert (await ann.get(f"{path}/receipt")).json() == {"statement": {"form_id": form_id}}
-        assert (await ann.get(f"{path}/deliveries")).json() == {"data": [{"status": "sent"}]}
+        assert (await ann.get(f"{path}/deliveries")).json() == {"data": [{"state": "sent"}]}
 
 
 async def test_what_is_not_there_has_no_path() -> None:
