@@ -74,8 +74,11 @@ class LoginStore(Protocol):
         """End a login; may be repeated, and an unknown id is none."""
         ...
 
-    async def count_attempt(self, email: str, now: float, window_s: float) -> int:
-        """Count a try to log in as ``email``; return how many there were, forgotten ``window_s`` after the first."""
+    async def count_attempt(self, email: str, now: float, window_s: float, limit: int) -> int:
+        """Count a try to log in as ``email`` and return how many there were.
+
+        They are forgotten ``window_s`` seconds after the first, and not counted further than one above ``limit``.
+        """
         ...
 
     async def forget_attempts(self, email: str) -> None:
@@ -109,17 +112,14 @@ _LOGGED_IN = (
     )
     .where(logins.c.login_id == bindparam("key_login_id"), logins.c.expires_at > bindparam("key_now"))
 )
-_BY_REFRESH = (
-    select(logins)
-    .where(
-        or_(
-            logins.c.refresh_hash == bindparam("key_refresh_hash"),
-            logins.c.previous_hash == bindparam("key_refresh_hash"),
-        ),
-        logins.c.expires_at > bindparam("key_now"),
-    )
-    .with_for_update()
+_BY_REFRESH = select(logins).where(
+    or_(
+        logins.c.refresh_hash == bindparam("key_refresh_hash"),
+        logins.c.previous_hash == bindparam("key_refresh_hash"),
+    ),
+    logins.c.expires_at > bindparam("key_now"),
 )
+_BY_REFRESH_TO_CHANGE = _BY_REFRESH.with_for_update()
 _REFRESH = (
     update(logins)
     .where(logins.c.login_id == bindparam("key_login_id"))
@@ -137,7 +137,7 @@ _ATTEMPT = (
     .where(login_attempts.c.name_hash == bindparam("key_name_hash"))
     .values(attempt_count=login_attempts.c.attempt_count + 1)
 )
-_ATTEMPT_COUNT = select(login_attempts.c.attempt_count).where(login_attempts.c.name_hash == bindparam("key_name_hash"))
+_ATTEMPTS = select(login_attempts).where(login_attempts.c.name_hash == bindparam("key_name_hash"))
 _FORGET = delete(login_attempts).where(login_attempts.c.name_hash == bindparam("key_name_hash"))
 
 
@@ -195,9 +195,13 @@ class SqlLogins:
 
     async def refresh(self, refresh_hash: bytes, new_hash: bytes, now: float, expires_at: float) -> str | None:
         """Replace a refresh token; see LoginStore."""
+        shown = {"key_refresh_hash": refresh_hash, "key_now": now}
+        if await self._one(_BY_REFRESH, shown) is None:
+            # Whoever shows made-up tokens costs no write.
+            return None
 
         def work(connection: Connection) -> str | None:
-            found = connection.execute(_BY_REFRESH, {"key_refresh_hash": refresh_hash, "key_now": now}).one_or_none()
+            found = connection.execute(_BY_REFRESH_TO_CHANGE, shown).one_or_none()
             if found is None:
                 return None
             key = {"key_login_id": found.login_id}
@@ -221,9 +225,13 @@ class SqlLogins:
         """End a login; see LoginStore."""
         await self._write(_END, {"key_login_id": login_id})
 
-    async def count_attempt(self, email: str, now: float, window_s: float) -> int:
+    async def count_attempt(self, email: str, now: float, window_s: float, limit: int) -> int:
         """Count a try to log in; see LoginStore."""
         key = {"key_name_hash": name_hash(email)}
+        found = await self._one(_ATTEMPTS, key)
+        if found is not None and found.attempt_count > limit and found.first_at > now - window_s:
+            # Whoever goes on trying costs no write.
+            return found.attempt_count
         row = {"name_hash": name_hash(email), "first_at": now, "attempt_count": 1}
 
         def work(connection: Connection) -> int:
@@ -231,7 +239,7 @@ class SqlLogins:
             if insert_once(connection, login_attempts, row):
                 return 1
             connection.execute(_ATTEMPT, key)
-            return connection.execute(_ATTEMPT_COUNT, key).scalar_one()
+            return connection.execute(_ATTEMPTS, key).one().attempt_count
 
         return await self._database.write(work)
 

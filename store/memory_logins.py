@@ -75,11 +75,12 @@ class MemoryLogins:
         """End a login; see LoginStore."""
         self._store.logins.pop(login_id, None)
 
-    async def count_attempt(self, email: str, now: float, window_s: float) -> int:
+    async def count_attempt(self, email: str, now: float, window_s: float, limit: int) -> int:
         """Count a try to log in; see LoginStore."""
         first_at, count = self._store.login_attempts.get(name_hash(email), (now, 0))
         if first_at <= now - window_s:
             first_at, count = now, 0
+        count = min(count, limit)
         self._store.login_attempts[name_hash(email)] = (first_at, count + 1)
         return count + 1
 

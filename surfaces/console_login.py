@@ -81,7 +81,8 @@ class Doorkeeper:
         if await self._console.logins.setup_at() is None:
             raise NotSetUpError("Greenroom has not been initialized and set up yet.")
         # Counted before it is checked: tries at once do not slip past each other.
-        if await self._console.logins.count_attempt(email, self._ports.clock.now(), TRIES_WINDOW_S) > MAX_TRIES:
+        now = self._ports.clock.now()
+        if await self._console.logins.count_attempt(email, now, TRIES_WINDOW_S, MAX_TRIES) > MAX_TRIES:
             raise TooManyLoginsError()
         found = await self._console.logins.credential(email)
         if not await self._console.passwords.fits(password, found.password_hash if found else None) or found is None:

@@ -19,6 +19,7 @@ from hitl.form_token import TokenKey
 ACCESS_LIFETIME_S: Final = 3600
 _KEY_MESSAGE: Final = b"greenroom console token key 1"
 _ALGORITHM: Final = "HS256"
+_HEADER: Final = {"alg": _ALGORITHM, "typ": "JWT"}
 _ACCESS: Final = "greenroom console access"
 _CSRF: Final = "greenroom console csrf"
 
@@ -38,6 +39,7 @@ class ConsoleTokens:
         """Prepare; the signing key is derived from ``key``, so that neither kind of token is ever one of the other."""
         self._key = OctKey.import_key(key.sign(_KEY_MESSAGE))
         self._clock = clock
+        self._head = jwt.encode(_HEADER, {}, self._key).partition(".")[0] + "."
 
     def access(self, bearer: Bearer) -> str:
         """Return an access token, valid for an hour."""
@@ -64,9 +66,12 @@ class ConsoleTokens:
             "iat": now,
             "exp": now + ACCESS_LIFETIME_S,
         }
-        return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, self._key)
+        return jwt.encode(_HEADER, claims, self._key)
 
     def _read(self, audience: str, token: str) -> Bearer | None:
+        if not token.startswith(self._head):
+            # All of ours begin alike; so no head of others is ever looked at.
+            return None
         registry = jwt.JWTClaimsRegistry(
             now=lambda: int(self._clock.now()),
             leeway=0,

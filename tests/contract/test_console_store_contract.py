@@ -1,5 +1,6 @@
 """The rules of the stores of logins, drafts and listings, on every kind of store."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -115,12 +116,37 @@ async def test_copied_refresh_token_ends_the_login(world: StoreWorld) -> None:
 
 async def test_tries_are_counted_for_a_while(world: StoreWorld) -> None:
     """Tries count by address from the first on, until the time is over or they are forgotten."""
-    assert [await world.logins.count_attempt("a@x", NOW + second, 60) for second in range(3)] == [1, 2, 3]
-    assert await world.logins.count_attempt("A@x ", NOW + 59, 60) == 4
-    assert await world.logins.count_attempt("b@x", NOW, 60) == 1
-    assert await world.logins.count_attempt("a@x", NOW + 60, 60) == 1
+    count = world.logins.count_attempt
+    assert [await count("a@x", NOW + second, 60, 9) for second in range(3)] == [1, 2, 3]
+    assert await count("A@x ", NOW + 59, 60, 9) == 4
+    assert await count("b@x", NOW, 60, 9) == 1
+    assert await count("a@x", NOW + 60, 60, 9) == 1
     await world.logins.forget_attempts("a@x")
-    assert await world.logins.count_attempt("a@x", NOW + 61, 60) == 1
+    assert await count("a@x", NOW + 61, 60, 9) == 1
+
+
+async def test_tries_are_not_counted_beyond_the_limit(world: StoreWorld) -> None:
+    """One above the limit is the most; when the window is over they count from one again."""
+    tries = [await world.logins.count_attempt("a@x", NOW + second, 60, 2) for second in range(5)]
+    assert tries == [1, 2, 3, 3, 3]
+    assert await world.logins.count_attempt("a@x", NOW + 60, 60, 2) == 1
+
+
+async def test_tries_at_once_are_all_counted(world: StoreWorld) -> None:
+    """No two tries get the same number below the limit."""
+    tries = await asyncio.gather(*(world.logins.count_attempt("a@x", NOW, 60, 20) for _ in range(20)))
+    assert sorted(tries) == list(range(1, 21))
+
+
+async def test_refreshes_at_once_leave_one_token_that_works(world: StoreWorld) -> None:
+    """Of several refreshes with one token the last to be stored holds, and the login goes on."""
+    login, _ = await begun(world)
+    new = [hash_refresh(f"new {number}") for number in range(5)]
+    done = await asyncio.gather(*(world.logins.refresh(login.refresh_hash, each, NOW, LATER) for each in new))
+    assert login.login_id in done
+    late = NOW + REFRESH_GRACE_S + 1
+    ended = [await world.logins.refresh(each, hash_refresh("last"), late, LATER) for each in reversed(new)]
+    assert [each for each in ended if each is not None] in ([login.login_id], [])
 
 
 def draft(content_hash: str, at: float = NOW, by: str = "ann") -> Draft:
