@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,3 +92,31 @@ def claims_of(token: str) -> dict[str, Any]:
     """Return what a JWT says, unchecked."""
     part = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def random_body(random_: random.Random) -> bytes:
+    """Return something that might be sent: JSON of all shapes, cut off, or no JSON at all."""
+    values: list[Any] = [None, True, 0, -1, 1.5, 10**30, "", "approve", "ü\x00", "x" * 500, [], {}, [[]], {"a": None}]
+    body: dict[str, Any] = {}
+    for name in ("inputs", "action", "user", "form_id", "decisions", "until", "to"):
+        if random_.random() < 0.7:
+            body[name] = random_.choice(values)
+    if random_.random() < 0.5:
+        body["inputs"] = {random_.choice(["comment", "x", ""]): random_.choice(values) for _ in range(3)}
+    text = repr(body) if random_.random() < 0.1 else json.dumps(body)
+    raw = text.encode("utf-8", "surrogatepass")
+    return raw[: random_.randrange(len(raw))] if random_.random() < 0.2 else raw
+
+
+async def send_random_bodies(world: World, ann: Person, paths: list[str], count: int) -> set[int]:
+    """Send ``count`` random bodies to each path and return the statuses that came back."""
+    random_, statuses = random.Random(7), set()
+    types = ["application/json"] * 8 + ["text/plain", "application/x-www-form-urlencoded", ""]
+    for _ in range(count):
+        for path in paths:
+            headers = {"Content-Type": random_.choice(types)}
+            response = await ann.post(path, content=random_body(random_), headers=headers)
+            statuses.add(response.status_code)
+            assert response.status_code < 500, (path, response.text)
+    await world.runs.settle()
+    return statuses

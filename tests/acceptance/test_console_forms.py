@@ -1,7 +1,5 @@
 """``/console/api``: forms read and answered by accounts, by form token and by form id."""
 
-import json
-import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 
 from approval import ANSWER, RUN, approval
-from console_world import Person, browser, person
+from console_world import browser, person, send_random_bodies
 from hitl.form_token import Purpose, derive_token
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
@@ -188,35 +186,7 @@ async def test_form_that_nobody_answers_in_the_console_is_not_found(world: World
             assert (await ann.post(path, ANSWER)).json() == NOT_FOUND
 
 
-def random_body(random_: random.Random) -> bytes:
-    """Return something that might be sent: JSON of all shapes, cut off, or no JSON at all."""
-    values: list[Any] = [None, True, 0, -1, 1.5, 10**30, "", "approve", "ü\x00", "x" * 500, [], {}, [[]], {"a": None}]
-    body: dict[str, Any] = {}
-    for name in ("inputs", "action", "user", "form_id", "decisions", "until", "to"):
-        if random_.random() < 0.7:
-            body[name] = random_.choice(values)
-    if random_.random() < 0.5:
-        body["inputs"] = {random_.choice(["comment", "x", ""]): random_.choice(values) for _ in range(3)}
-    text = repr(body) if random_.random() < 0.1 else json.dumps(body)
-    raw = text.encode("utf-8", "surrogatepass")
-    return raw[: random_.randrange(len(raw))] if random_.random() < 0.2 else raw
-
-
-async def send_random_bodies(world: World, ann: Person, paths: list[str], count: int) -> set[int]:
-    """Send ``count`` random bodies to each path and return the statuses that came back."""
-    random_, statuses = random.Random(7), set()
-    types = ["application/json"] * 8 + ["text/plain", "application/x-www-form-urlencoded", ""]
-    for _ in range(count):
-        for path in paths:
-            headers = {"Content-Type": random_.choice(types)}
-            response = await ann.post(path, content=random_body(random_), headers=headers)
-            statuses.add(response.status_code)
-            assert response.status_code < 500, (path, response.text)
-    await world.runs.settle()
-    return statuses
-
-
-@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 async def test_random_bodies_never_fail_inside(world: World, count: int) -> None:
     """Whatever is sent to a form is taken or refused."""
     reason = await paused(world)

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from approval import RUN, approval
-from console_world import person
+from console_world import person, send_random_bodies
 from graph.errors import UnavailableError
 from hitl.errors import FormNotFoundError, InvalidSubmissionError
 from hitl.form import Form, FormDefinition
 from inbox_fakes import ListedInbox, NotedActs
 from surface_world import World, make_world
 from surfaces.inbox_ports import ClaimOrder, DelegateOrder, ReassignOrder, ReleaseOrder, SnoozeOrder
-from test_console_forms import send_random_bodies
 
 GOOD = {"action": "approve", "inputs": {"comment": "ok"}}
 
@@ -282,7 +281,7 @@ async def test_what_is_not_there_has_no_path() -> None:
         assert (await ann.get(f"/inbox/forms/{form_id}")).status_code == 200
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 async def test_random_bodies_never_fail_inside(world: World, count: int) -> None:
     """Whatever is sent to the inbox is taken or refused."""
     (form_id,) = await waiting_forms(world, 1)
