@@ -55,6 +55,10 @@ class LoginStore(Protocol):
         """Return who acts by a login; None if it has ended, or the account is no member of the workspace any more."""
         ...
 
+    async def of_refresh(self, refresh_hash: bytes, now: float) -> str | None:
+        """Return the id of the login whose refresh token, or the one before it, has this hash; None without one."""
+        ...
+
     async def refresh(self, refresh_hash: bytes, new_hash: bytes, now: float, expires_at: float) -> str | None:
         """Replace a refresh token.
 
@@ -193,10 +197,15 @@ class SqlLogins:
         row = await self._one(_LOGGED_IN, {"key_login_id": login_id, "key_now": now})
         return None if row is None else LoggedIn(row.login_id, _account_of(row), row.workspace_id, row.role)
 
+    async def of_refresh(self, refresh_hash: bytes, now: float) -> str | None:
+        """Return the login of a refresh token; see LoginStore."""
+        row = await self._one(_BY_REFRESH, {"key_refresh_hash": refresh_hash, "key_now": now})
+        return None if row is None else row.login_id
+
     async def refresh(self, refresh_hash: bytes, new_hash: bytes, now: float, expires_at: float) -> str | None:
         """Replace a refresh token; see LoginStore."""
         shown = {"key_refresh_hash": refresh_hash, "key_now": now}
-        if await self._one(_BY_REFRESH, shown) is None:
+        if await self.of_refresh(refresh_hash, now) is None:
             # Whoever shows made-up tokens costs no write.
             return None
 

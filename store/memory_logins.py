@@ -56,12 +56,15 @@ class MemoryLogins:
         account = self._store.accounts[login.account_id]
         return None if role is None else LoggedIn(login_id, account, login.workspace_id, role)
 
+    async def of_refresh(self, refresh_hash: bytes, now: float) -> str | None:
+        """Return the login of a refresh token; see LoginStore."""
+        login = self._of_refresh(refresh_hash, now)
+        return None if login is None else login.login_id
+
     async def refresh(self, refresh_hash: bytes, new_hash: bytes, now: float, expires_at: float) -> str | None:
         """Replace a refresh token; see LoginStore."""
-        for login in self._store.logins.values():
-            if refresh_hash in (login.refresh_hash, login.previous_hash) and login.expires_at > now:
-                break
-        else:
+        login = self._of_refresh(refresh_hash, now)
+        if login is None:
             return None
         if login.refresh_hash != refresh_hash and now - login.refreshed_at > REFRESH_GRACE_S:
             del self._store.logins[login.login_id]
@@ -87,3 +90,9 @@ class MemoryLogins:
     async def forget_attempts(self, email: str) -> None:
         """Count the tries from zero again; see LoginStore."""
         self._store.login_attempts.pop(name_hash(email), None)
+
+    def _of_refresh(self, refresh_hash: bytes, now: float) -> Login | None:
+        for login in self._store.logins.values():
+            if refresh_hash in (login.refresh_hash, login.previous_hash) and login.expires_at > now:
+                return login
+        return None

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from store.account_record import Account
 from store.login_record import Login, hash_refresh
-from surfaces.console_auth import REFRESH_LIFETIME_S, ConsoleCookies, bearer_of, calling_account
+from surfaces.console_auth import REFRESH_LIFETIME_S, ConsoleCookies, calling_account
 from surfaces.console_tokens import Bearer, ConsoleTokens
 from surfaces.credentials import check_password, checked_email
 from surfaces.errors import (
@@ -145,13 +145,14 @@ class LoginEndpoints:
 
     async def logout(self, request: Request) -> Response:
         """End the login, if there is one."""
-        if bearer_of(request, self._ports)[0] is not None:
-            try:
-                login = await calling_account(request, self._ports)
-            except LoginRequiredError:
-                pass
-            else:
-                await self._ports.console.logins.end(login.login_id)
+        try:
+            login_id: str | None = (await calling_account(request, self._ports)).login_id
+        except LoginRequiredError:
+            # The hour of its access token may be over; the refresh token would let it go on.
+            shown = request.cookies.get(self._door.cookies.refresh, "")
+            login_id = await self._ports.console.logins.of_refresh(hash_refresh(shown), self._ports.clock.now())
+        if login_id is not None:
+            await self._ports.console.logins.end(login_id)
         response = _no_store(reply({"result": "success"}))
         self._door.cookies.clear(response)
         return response

@@ -4,6 +4,7 @@
     POST       /inbox/logout            -> log out
     GET        /inbox                   -> the forms that wait
     GET, POST  /inbox/forms/{form_id}   -> one of them, and its answer
+    POST       /inbox/forms/{form_id}/claim, /release   -> say that one will answer it, or give that back
 
 Whoever is not logged in is sent to log in and comes back. A page carries the CSRF token of its login; the login page,
 where there is none yet, a value that fits a cookie of its own.
@@ -21,22 +22,24 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+import uuid_utils
 from fastapi import FastAPI, Request, Response
 
 from graph.errors import GreenroomError
 from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoundError, InvalidSubmissionError
-from hitl.form import Form
+from hitl.form import Form, FormStatus
 from hitl.form_state import check_open
+from hitl.surface import Surface
 from store.login_record import LoggedIn
 from surfaces.console_auth import login_of
-from surfaces.console_forms import ConsoleAnswer, answer_form, form_of_workspace
+from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace
 from surfaces.console_inbox import FILTERS, inbox_query
 from surfaces.console_login import Doorkeeper
 from surfaces.console_tokens import Bearer
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, LoginFailedError, LoginRequiredError, NotSetUpError, TooManyLoginsError
 from surfaces.form_view import FILE_TYPES, Entered, form_page, message_page, page_headers, shown_page
-from surfaces.inbox_ports import InboxPage, InboxQuery
+from surfaces.inbox_ports import ClaimOrder, InboxPage, InboxQuery, InboxRow, ReleaseOrder
 from surfaces.page_fields import entered_fields
 from surfaces.ports import SurfacePorts
 
@@ -106,9 +109,7 @@ class InboxPages:
 
     async def log_out(self, request: Request, visitor: Visitor) -> Response:
         """End the login."""
-        entered = await entered_fields(request, self._ports.max_body_bytes)
-        if not self._door.tokens.is_csrf(entered.get("guard", ""), visitor.bearer):
-            raise FormGuardError("Please log out on the page of the inbox.")
+        await self._check_guard(request, visitor)
         await self._ports.console.logins.end(visitor.login.login_id)
         response = self._sent_to("/inbox/login")
         self._door.cookies.clear(response)
@@ -133,7 +134,7 @@ class InboxPages:
         }
         if inbox is not None:
             query = inbox_query(request, visitor.login, self._ports.clock.now())
-            shown |= self._list(query, await inbox.inbox(query))
+            shown |= self._list(query, await inbox.inbox(query), visitor)
         return shown_page("inbox.html", **shown)
 
     async def form(self, request: Request, visitor: Visitor) -> Response:
@@ -156,6 +157,30 @@ class InboxPages:
         except InvalidSubmissionError as error:
             return self._form_page(form, visitor, Entered(values, str(domain_error(error))), 400)
         return self._message("Thank you", "Your answer has been recorded.", 200)
+
+    async def claim(self, request: Request, visitor: Visitor) -> Response:
+        """Say that the visitor will answer a form."""
+        return await self._acted(request, visitor, ClaimOrder)
+
+    async def release(self, request: Request, visitor: Visitor) -> Response:
+        """Give the visitor's claim back."""
+        return await self._acted(request, visitor, ReleaseOrder)
+
+    async def _acted(
+        self, request: Request, visitor: Visitor, order: type[ClaimOrder] | type[ReleaseOrder]
+    ) -> Response:
+        await self._check_guard(request, visitor)
+        form = await any_form_of_workspace(request.path_params["form_id"], visitor.login, self._ports)
+        acts = self._ports.console.inbox_acts
+        assert acts is not None
+        by = visitor.login.account.account_id
+        await acts.act(order(form.form_id, by, Surface.CONSOLE, str(uuid_utils.uuid7())))
+        return self._sent_to("/inbox")
+
+    async def _check_guard(self, request: Request, visitor: Visitor) -> None:
+        entered = await entered_fields(request, self._ports.max_body_bytes)
+        if not self._door.tokens.is_csrf(entered.get("guard", ""), visitor.bearer):
+            raise FormGuardError("This did not come from the page of your inbox. Please do it there once more.")
 
     def for_visitors(self, shown: Shown) -> Endpoint:
         """Return ``shown`` for whoever is logged in; others are sent to log in, and errors are told to a person."""
@@ -206,7 +231,7 @@ class InboxPages:
             raise LoginRequiredError()
         return Visitor(login, *renewed)
 
-    def _list(self, query: InboxQuery, page: InboxPage) -> dict[str, Any]:
+    def _list(self, query: InboxQuery, page: InboxPage, visitor: Visitor) -> dict[str, Any]:
         def address(**changes: str) -> str:
             return f"{self._prefix}/inbox?{urlencode({'filter': query.filter, 'q': query.text or '', **changes})}"
 
@@ -221,6 +246,7 @@ class InboxPages:
                     "due": f"{due:%Y-%m-%d %H:%M} UTC",
                     "due_iso": f"{due:%Y-%m-%dT%H:%MZ}",
                     "claimant": each.claimant,
+                    "act": self._act_of(each, visitor),
                 }
             )
         tabs = [
@@ -236,6 +262,14 @@ class InboxPages:
             "filter": query.filter,
             "text": query.text or "",
         }
+
+    def _act_of(self, row: InboxRow, visitor: Visitor) -> str:
+        """Return what the visitor can do about the claim of a form: claim, release or nothing ("")."""
+        if self._ports.console.inbox_acts is None or row.form.status is not FormStatus.WAITING:
+            return ""
+        if row.claim is None:
+            return "claim"
+        return "release" if row.claim.account_id == visitor.login.account.account_id else ""
 
     def _form_page(self, form: Form, visitor: Visitor, entered: Entered, status: int = 200) -> Response:
         guard = self._door.tokens.csrf(visitor.bearer)
@@ -292,5 +326,8 @@ def add_inbox_pages(app: FastAPI, ports: SurfacePorts) -> None:
     pages = InboxPages(ports)
     app.add_route("/inbox", pages.for_visitors(pages.forms), methods=["GET"])
     app.add_route("/inbox/logout", pages.for_visitors(pages.log_out), methods=["POST"])
+    if ports.console.inbox_acts is not None:
+        for act in (pages.claim, pages.release):
+            app.add_route(f"/inbox/forms/{{form_id}}/{act.__name__}", pages.for_visitors(act), methods=["POST"])
     app.add_route("/inbox/forms/{form_id}", pages.for_visitors(pages.form), methods=["GET", "POST"])
     app.add_route("/inbox/login", pages.for_everybody(pages.log_in), methods=["GET", "POST"])

@@ -197,6 +197,16 @@ async def test_logout_ends_the_login_at_once(world: World) -> None:
         assert (await ann.client.post("/console/api/refresh-token")).status_code == 401
 
 
+async def test_logout_after_the_hour_ends_the_login_too(world: World) -> None:
+    """When the access token has expired, the refresh token says which login ends."""
+    async with await person(world) as ann:
+        refresh_token = ann.client.cookies["refresh_token"]
+        world.clock.at += ACCESS_LIFETIME_S
+        assert (await ann.post("/logout")).json() == {"result": "success"}
+        ann.client.cookies.set("refresh_token", refresh_token)
+        assert (await ann.client.post("/console/api/refresh-token")).status_code == 401
+
+
 async def test_login_never_takes_over_tokens_that_came_with_it(world: World) -> None:
     """Whoever plants cookies in a browser does not share the login that begins there."""
     await add_person(world, "victim@example.org")

@@ -11,8 +11,9 @@ import pytest
 
 from approval import RUN, approval
 from console_world import PASSWORD, add_person, browser
-from inbox_fakes import ListedInbox
+from inbox_fakes import ListedInbox, NotedActs
 from surface_world import World, make_world
+from surfaces.inbox_ports import ClaimOrder, ReleaseOrder
 
 ANSWERED = "Your answer has been recorded."
 FORM = "application/x-www-form-urlencoded"
@@ -22,7 +23,7 @@ FORM = "application/x-www-form-urlencoded"
 async def world() -> AsyncIterator[World]:
     """A Greenroom with the approval workflow and an inbox that lists every form."""
     inbox = ListedInbox()
-    made = await make_world(approval(), console_ports={"inbox": inbox})
+    made = await make_world(approval(), console_ports={"inbox": inbox, "inbox_acts": NotedActs()})
     inbox.store = made.store
     yield made
     await made.runs.settle()
@@ -229,3 +230,30 @@ async def test_list_is_searched_and_paged(world: World) -> None:
         assert ids[0] in second.text and "filter=all" in unescape(more) and "q=rev" in unescape(more)
         nothing: Any = await client.get("/inbox", params={"q": "nothing like it"})
         assert "Nothing waits here." in nothing.text
+
+
+async def test_form_is_claimed_and_released_on_the_list(world: World) -> None:
+    """A form that nobody claims can be claimed, one's own claim released, and that of others left alone."""
+    ann = await add_person(world)
+    bob = await add_person(world, "bob@example.org")
+    free, own, others = [await waiting_form(world) for _ in range(3)]
+    world.ports.console.inbox.claims |= {own: (ann.account_id, 9e9), others: (bob.account_id, 9e9)}
+    async with browser(world) as client:
+        await logged_in(client)
+        page = await client.get("/inbox")
+        acts = re.findall(r'action="/inbox/forms/([^/"]+)/(\w+)"', page.text)
+        assert sorted(acts) == sorted([(free, "claim"), (own, "release")])
+        assert "claimed by Bob" in page.text
+        for form_id, act in acts:
+            address = f"/inbox/forms/{form_id}/{act}"
+            for guard in ("", "x"):
+                assert (await client.post(address, data={"guard": guard})).status_code == 403
+            done = await client.post(address, data={"guard": hidden(page)})
+            assert (done.status_code, done.headers["location"]) == (303, "/inbox")
+        unknown = await client.post("/inbox/forms/x/claim", data={"guard": hidden(page)})
+        assert unknown.status_code == 404
+    orders = world.ports.console.inbox_acts.orders
+    assert {(type(each), each.form_id, each.account_id) for each in orders} == {
+        (ClaimOrder, free, ann.account_id),
+        (ReleaseOrder, own, ann.account_id),
+    }

@@ -96,6 +96,16 @@ async def test_refresh_token_is_replaced(world: StoreWorld) -> None:
     assert await world.logins.refresh(hash_refresh("third"), hash_refresh("x"), LATER, LATER + 1) is None
 
 
+async def test_login_is_found_by_its_refresh_token(world: StoreWorld) -> None:
+    """The present token and the one before name the login while it lasts."""
+    login, _ = await begun(world)
+    await world.logins.refresh(login.refresh_hash, hash_refresh("a"), NOW, LATER)
+    for shown in (login.refresh_hash, hash_refresh("a")):
+        assert await world.logins.of_refresh(shown, NOW) == login.login_id
+        assert await world.logins.of_refresh(shown, LATER) is None
+    assert await world.logins.of_refresh(hash_refresh("unknown"), NOW) is None
+
+
 async def test_two_tabs_may_refresh_at_once(world: StoreWorld) -> None:
     """For a short time the token before the present one works too, and leads to a token that works."""
     login, _ = await begun(world)
