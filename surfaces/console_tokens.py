@@ -20,6 +20,8 @@ ACCESS_LIFETIME_S: Final = 3600
 _KEY_MESSAGE: Final = b"greenroom console token key 1"
 _ALGORITHM: Final = "HS256"
 _HEADER: Final = {"alg": _ALGORITHM, "typ": "JWT"}
+_HEAD: Final = jwt.encode(_HEADER, {}, OctKey.import_key(bytes(32))).partition(".")[0] + "."
+"""How every token of ours begins; it does not depend on the key."""
 _ACCESS: Final = "greenroom console access"
 _CSRF: Final = "greenroom console csrf"
 
@@ -39,7 +41,6 @@ class ConsoleTokens:
         """Prepare; the signing key is derived from ``key``, so that neither kind of token is ever one of the other."""
         self._key = OctKey.import_key(key.sign(_KEY_MESSAGE))
         self._clock = clock
-        self._head = jwt.encode(_HEADER, {}, self._key).partition(".")[0] + "."
 
     def access(self, bearer: Bearer) -> str:
         """Return an access token, valid for an hour."""
@@ -69,7 +70,7 @@ class ConsoleTokens:
         return jwt.encode(_HEADER, claims, self._key)
 
     def _read(self, audience: str, token: str) -> Bearer | None:
-        if not token.startswith(self._head):
+        if not token.startswith(_HEAD):
             # All of ours begin alike; so no head of others is ever looked at.
             return None
         registry = jwt.JWTClaimsRegistry(
