@@ -16,6 +16,7 @@ from hitl.surface import Surface
 from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
+from store.chats import ChatStore, SqlChats
 from store.database import Database, open_database
 from store.files import FileTable, SqlFiles
 from store.form_record import Submitter, TokenRow
@@ -24,6 +25,7 @@ from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -47,6 +49,7 @@ class StoreWorld:
     installation: Installation
     blobs: Blobs
     files: FileTable
+    chats: ChatStore
     database: Database | None = None
 
 
@@ -54,7 +57,7 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), MemoryChats(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -62,7 +65,8 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, SqlFiles(database), database)
+    shelves = (SqlFiles(database), SqlChats(database, blobs))
+    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *shelves, database)
 
 
 def make_id(*parts: object) -> str:
