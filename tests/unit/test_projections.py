@@ -24,7 +24,8 @@ from hitl.disposition import Disposition
 from hitl.surface import Surface
 from surfaces.errors import JournalGapError
 from surfaces.event_shapes import NodeLabel, RunLabel
-from surfaces.projections import RunProjection, Told, blocking_reply, forms_shown_by
+from surfaces.projections import RunProjection, blocking_reply, forms_shown_by
+from surfaces.told_text import Told
 
 T0 = 1_781_000_000.0
 EXPIRES = 1_781_129_600.0
@@ -370,10 +371,10 @@ def test_part_of_an_actor_that_lost_the_run_is_dropped() -> None:
 def test_reader_who_comes_back_is_not_told_text_again() -> None:
     """A reader that left in the middle of a text gets the rest of it, from parts or from the fact."""
     projection = in_flight()
-    projection.begin_at(1, 3)
+    projection.text.begin_at(1, 3)
     assert texts(projection.project_part(part("Hello"))) == ["lo"]
     projection = in_flight()
-    projection.begin_at(1, 3)
+    projection.text.begin_at(1, 3)
     assert texts(projection.project(3, emitted("Hello"))) == ["lo"]
 
 
