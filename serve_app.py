@@ -77,6 +77,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         accounts=ports.accounts,
         plans=ports.plans,
         files=ports.files,
+        chats=ports.chats,
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
@@ -84,6 +85,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         check_ready=check_ready,
         blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
+        chat_history_chars=ports.settings.chat_history_chars,
     )
 
 

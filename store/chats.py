@@ -57,6 +57,10 @@ class ChatStore(Protocol):
         """Return at most ``limit`` messages, the newest first, those older than ``before`` if it is given."""
         ...
 
+    async def first_message(self, conversation_id: str) -> Message | None:
+        """Return the oldest message of a conversation, or None."""
+        ...
+
     async def message_count(self, conversation_id: str) -> int:
         """Return how many messages a conversation has."""
         ...
@@ -99,6 +103,12 @@ _OLDER = _NEWEST.where(
         messages.c.created_at < bindparam("key_created_at"),
         and_(messages.c.created_at == bindparam("key_created_at"), messages.c.message_id < bindparam("key_message_id")),
     )
+)
+_FIRST = (
+    select(messages)
+    .where(messages.c.conversation_id == bindparam("key_conversation_id"))
+    .order_by(messages.c.created_at, messages.c.message_id)
+    .limit(1)
 )
 _COUNT = select(func.count()).where(messages.c.conversation_id == bindparam("key_conversation_id"))
 _VARIABLES = select(conversation_variables).where(
@@ -200,6 +210,11 @@ class SqlChats:
             values |= {"key_created_at": before.created_at, "key_message_id": before.message_id}
         rows = await self._all(_NEWEST if before is None else _OLDER, values)
         return [await self._message(row) for row in rows]
+
+    async def first_message(self, conversation_id: str) -> Message | None:
+        """Return the oldest message of a conversation; see ChatStore."""
+        found = await self._all(_FIRST, {"key_conversation_id": conversation_id})
+        return await self._message(found[0]) if found else None
 
     async def message_count(self, conversation_id: str) -> int:
         """Return how many messages a conversation has; see ChatStore."""

@@ -97,6 +97,10 @@ class MemoryChats:
             held = [each for each in held if place(each) < place(before)]
         return sorted(held, key=place, reverse=True)[:limit]
 
+    async def first_message(self, conversation_id: str) -> Message | None:
+        """Return the oldest message of a conversation; see ChatStore."""
+        return next(iter(reversed(await self.messages(conversation_id, None, len(self._store.messages)))), None)
+
     async def message_count(self, conversation_id: str) -> int:
         """Return how many messages a conversation has; see ChatStore."""
         return sum(each.conversation_id == conversation_id for each in self._store.messages.values())

@@ -31,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts, conversation_id: str = "") -> RunLabel:
-    """Return what readers on ``surface`` are told of a run, a message of ``conversation_id`` or none, besides its facts."""
+    """Return what readers on ``surface`` are told of a run besides its facts.
+
+    ``conversation_id``: that of a run that is a message, "" of others.
+    """
     plan = await ports.plans.plan(run.version_id)
     created_by = {"id": run.created_by_id, "user": run.user}
     if run.created_by_role == "account":

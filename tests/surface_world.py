@@ -32,6 +32,7 @@ from store.files import FileShelf
 from store.form_record import Submitter
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -227,6 +228,7 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
         accounts=accounts,
         plans=plans,
         files=FileShelf(table, store.blobs),
+        chats=MemoryChats(store),
         token_key=KEY,
         clock=clock,
         version="0.0.test",

@@ -155,7 +155,9 @@ async def test_messages_come_newest_first_in_pages(world: StoreWorld) -> None:
             found += page
             page = await world.chats.messages(make_id("talk"), page[-1], size)
         assert found == newest
+    assert await world.chats.first_message(make_id("talk")) == newest[-1]
     assert await world.chats.messages(make_id("other"), None, 10) == []
+    assert await world.chats.first_message(make_id("other")) is None
 
 
 async def test_conversations_are_sorted_and_paged(world: StoreWorld) -> None:

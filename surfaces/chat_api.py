@@ -1,0 +1,133 @@
+"""``/v1``: chatflows for the holders of an app's key: a message is sent, its answer comes streaming or whole.
+
+Source: spec/http.md 2.3, 3.10, 4.7; spec/hitl.md 4.7.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from actors.messages import RunOrder
+from graph.errors import InvalidInputError
+from graph.events import FormOpened, RunFinished, RunPaused
+from hitl.surface import Surface
+from surfaces.auth import calling_app, calling_user, named_user, require_chat
+from surfaces.chat_conversations import Conversations
+from surfaces.chat_history import Messages
+from surfaces.chat_order import Asking, conversation_of, order_message, owner_of
+from surfaces.chat_schemas import ChatRequestPayload
+from surfaces.chat_shapes import blocking_message, blocking_pause
+from surfaces.error_table import error_event
+from surfaces.errors import JournalGapError, MessageFailedError
+from surfaces.event_shapes import RunLabel
+from surfaces.ports import SurfacePorts
+from surfaces.projections import RunProjection
+from surfaces.run_endpoints import (
+    INVOKE_SOURCE,
+    check_trace_session,
+    position_of,
+    single,
+    stop_task,
+    stream_of,
+    version_to_run,
+)
+from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
+from surfaces.schemas import checked, read_object, run_reply
+from surfaces.sse import event_frame
+
+
+class ChatMessages:
+    """Messages for the holders of an app's key."""
+
+    def __init__(self, ports: SurfacePorts) -> None:
+        self._ports = ports
+
+    async def send(self, request: Request) -> Response:
+        """Run the app's chatflow on a message, in a new conversation or one that the caller names."""
+        app = await calling_app(request, self._ports)
+        body = await read_object(request, self._ports.max_body_bytes)
+        user = named_user(body)
+        require_chat(app)
+        payload = checked(ChatRequestPayload, body)
+        check_trace_session(request, payload.trace_session_id)
+        version_id = await version_to_run(app, payload.workflow_id or None, self._ports)
+        plan = await self._ports.plans.plan(version_id)
+        end_user = await calling_user(app, user, self._ports)
+        held = None
+        if payload.conversation_id is not None:
+            held = await conversation_of(payload.conversation_id, owner_of(app, end_user), self._ports)
+        asking = Asking(app, version_id, plan, user, end_user, INVOKE_SOURCE)
+        is_stream = payload.response_mode == "streaming"
+        position = position_of(request)
+        try:
+            order = await order_message(asking, payload, held, self._ports)
+        except InvalidInputError as error:
+            if not is_stream:
+                raise
+            at = int(self._ports.clock.now())
+            begun = {"conversation_id": payload.conversation_id, "message_id": None, "created_at": at}
+            return stream_of(single(event_frame(error_event(error, None, begun))), self._ports)
+        conversation_id = order.system["conversation_id"]
+        label = await label_of(order.run, Surface.SERVICE_API, self._ports, conversation_id)
+        if not is_stream:
+            return run_reply(await self._whole(order, label))
+        batches = await first_word(self._ports.runs.start_and_follow(order))
+        frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
+        return stream_of(frames, self._ports)
+
+    async def stop(self, request: Request) -> Response:
+        """Stop the run of a message of the calling user; success is all that anybody is told, and durable by then."""
+        app = await calling_app(request, self._ports)
+        user = named_user(await read_object(request, self._ports.max_body_bytes))
+        require_chat(app)
+        return await stop_task(request, app, user, self._ports)
+
+    async def _whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
+        """Run a message and return the reply of blocking mode, made of the facts that a stream would have told.
+
+        Raises:
+            MessageFailedError: its run has failed.
+        """
+        await self._ports.runs.start(order)
+        projection, forms = RunProjection(label), dict[str, FormOpened]()
+        last: RunPaused | RunFinished | None = None
+        for number, fact in await self._ports.journal.read(order.run_id):
+            projection.observe(number, fact)
+            if isinstance(fact, FormOpened):
+                forms[fact.form_id] = fact
+            elif isinstance(fact, RunPaused | RunFinished):
+                last = fact
+                if isinstance(fact, RunPaused):
+                    # An answer may have come already; what this caller waited for is the first pause.
+                    break
+        if last is None:
+            raise JournalGapError(order.run_id)
+        answer = projection.text.durable
+        if isinstance(last, RunPaused):
+            shown = await dispositions_of(order.run_id, last.form_ids, label.surface, self._ports)
+            opened = [forms[form_id] for form_id in last.form_ids if form_id in forms]
+            told = blocking_pause(label, last, opened, shown, answer, projection.metadata)
+        elif last.status == "failed":
+            raise MessageFailedError(last.error or "")
+        else:
+            told = blocking_message(label, answer, projection.metadata)
+        return self._ports.links.refreshed(told, label.app_id)
+
+
+def add_chat_api(app: FastAPI, ports: SurfacePorts) -> None:
+    """Add the routes of conversations under ``/v1`` to ``app``."""
+    chat, talks, history = ChatMessages(ports), Conversations(ports), Messages(ports)
+    for path, endpoint, methods in (
+        ("/v1/chat-messages", chat.send, ["POST"]),
+        ("/v1/chat-messages/{task_id}/stop", chat.stop, ["POST"]),
+        ("/v1/conversations", talks.list, ["GET"]),
+        ("/v1/conversations/{conversation_id}", talks.delete, ["DELETE"]),
+        ("/v1/conversations/{conversation_id}/name", talks.rename, ["POST"]),
+        ("/v1/conversations/{conversation_id}/variables", talks.variables, ["GET"]),
+        ("/v1/conversations/{conversation_id}/variables/{variable_id}", talks.set_variable, ["PUT"]),
+        ("/v1/messages", history.list, ["GET"]),
+        ("/v1/messages/{message_id}/feedbacks", history.rate, ["POST"]),
+        ("/v1/messages/{message_id}/suggested", history.suggested, ["GET"]),
+        ("/v1/app/feedbacks", history.feedbacks, ["GET"]),
+    ):
+        app.add_route(path, endpoint, methods=methods)
