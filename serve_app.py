@@ -21,6 +21,7 @@ from actors.start_actors import start_actors
 from actors.wiring import Ports, catalog_of
 from graph.errors import RefusedError
 from models.applications import model_applications
+from store.chats import SqlChats
 from surfaces.app import build_app
 from surfaces.ports import SurfacePorts
 
@@ -77,7 +78,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         accounts=ports.accounts,
         plans=ports.plans,
         files=ports.files,
-        chats=ports.chats,
+        chats=SqlChats(ports.database, ports.blobs),
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,

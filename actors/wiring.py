@@ -27,7 +27,6 @@ from models.model_client import ServeChatModel
 from store.accounts import SqlAccounts
 from store.apps import SqlApps
 from store.blobs import ObjectBlobs, open_blobs
-from store.chats import SqlChats
 from store.database import Database, open_database
 from store.files import FileShelf, SqlFiles
 from store.forms import SqlForms
@@ -109,11 +108,6 @@ class Ports:
     def accounts(self) -> SqlAccounts:
         """Workspaces, accounts and end users."""
         return SqlAccounts(self.database)
-
-    @cached_property
-    def chats(self) -> SqlChats:
-        """Conversations and their messages."""
-        return SqlChats(self.database, self.blobs)
 
     @cached_property
     def installation(self) -> SqlInstallation:

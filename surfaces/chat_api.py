@@ -22,15 +22,7 @@ from surfaces.errors import JournalGapError, MessageFailedError
 from surfaces.event_shapes import RunLabel
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection
-from surfaces.run_endpoints import (
-    INVOKE_SOURCE,
-    check_trace_session,
-    position_of,
-    single,
-    stop_task,
-    stream_of,
-    version_to_run,
-)
+from surfaces.run_endpoints import INVOKE_SOURCE, RunEndpoints, check_trace_session, position_of, single
 from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
 from surfaces.schemas import checked, read_object, run_reply
 from surfaces.sse import event_frame
@@ -41,6 +33,7 @@ class ChatMessages:
 
     def __init__(self, ports: SurfacePorts) -> None:
         self._ports = ports
+        self._runs = RunEndpoints(ports)
 
     async def send(self, request: Request) -> Response:
         """Run the app's chatflow on a message, in a new conversation or one that the caller names."""
@@ -49,8 +42,8 @@ class ChatMessages:
         user = named_user(body)
         require_chat(app)
         payload = checked(ChatRequestPayload, body)
-        check_trace_session(request, payload.trace_session_id)
-        version_id = await version_to_run(app, payload.workflow_id or None, self._ports)
+        check_trace_session(request, payload)
+        version_id = await self._runs.version(app, payload.workflow_id or None)
         plan = await self._ports.plans.plan(version_id)
         end_user = await calling_user(app, user, self._ports)
         held = None
@@ -66,21 +59,21 @@ class ChatMessages:
                 raise
             at = int(self._ports.clock.now())
             begun = {"conversation_id": payload.conversation_id, "message_id": None, "created_at": at}
-            return stream_of(single(event_frame(error_event(error, None, begun))), self._ports)
+            return self._runs.stream(single(event_frame(error_event(error, None, begun))))
         conversation_id = order.system["conversation_id"]
         label = await label_of(order.run, Surface.SERVICE_API, self._ports, conversation_id)
         if not is_stream:
             return run_reply(await self._whole(order, label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
         frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return stream_of(frames, self._ports)
+        return self._runs.stream(frames)
 
     async def stop(self, request: Request) -> Response:
         """Stop the run of a message of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_chat(app)
-        return await stop_task(request, app, user, self._ports)
+        return await self._runs.stop_task(request, app, user)
 
     async def _whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
         """Run a message and return the reply of blocking mode, made of the facts that a stream would have told.

@@ -10,24 +10,23 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from surfaces.errors import InvalidParamError
+from surfaces.schemas import WorkflowRunPayload
 
 NAME_LENGTH = 255
 """Characters of the name of a conversation."""
 
 
-class ChatRequestPayload(BaseModel):
-    """A message. ``conversation_id`` empty or null: a new conversation; ``response_mode`` null: blocking."""
+class ChatRequestPayload(WorkflowRunPayload):
+    """A message.
 
-    model_config = ConfigDict(extra="ignore")
+    ``conversation_id`` empty or null: a new conversation; ``workflow_id``: another version than the published one.
+    """
 
     query: str
     inputs: dict[str, Any] = Field(default_factory=dict)
-    files: list[dict[str, Any]] | None = None
-    response_mode: Literal["blocking", "streaming"] | None = None
     conversation_id: str | None = None
     auto_generate_name: bool = True
     workflow_id: str | None = None
-    trace_session_id: str | None = None
 
     @field_validator("query")
     @classmethod
@@ -42,7 +41,7 @@ class ChatRequestPayload(BaseModel):
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         try:
-            return str(UUID(value)) if isinstance(value, str) else str(UUID(str(value)))
+            return str(UUID(str(value)))
         except ValueError:
             raise ValueError("conversation_id must be a valid UUID") from None
 

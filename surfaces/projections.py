@@ -137,6 +137,10 @@ class RunProjection:
         """Return the events for text of a node in flight, without what the reader has already."""
         return self.text.part(part, self._head)
 
+    def begin_at(self, attempt: int, offset: int) -> None:
+        """Say how much text in flight the reader had when it left, from the id that it came back with."""
+        self.text.begin_at(attempt, offset)
+
     def _events(self, fact: Fact, dispositions: Dispositions) -> list[tuple[str, JsonObject]]:
         label = self.label
         match fact:

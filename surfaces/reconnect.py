@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.messages import Cursor
-from graph.events import Fact, FormSubmitted, RunFinished, RunPaused, RunStarted
-from store.run_record import RunRecord
+from graph.events import Fact, FormSubmitted, RunFinished, RunPaused
 from surfaces.errors import BadRequestError
 from surfaces.sse import Position
 
@@ -42,12 +41,6 @@ class Beginning:
 def head_of(facts: Numbered) -> int:
     """Return the number of the last of ``facts``."""
     return facts[-1][0] if facts else 0
-
-
-def conversation_of(record: RunRecord, facts: Numbered) -> str:
-    """Return the id of the conversation that a run is a message of, "" where it is none."""
-    started = facts[0][1] if facts and record.is_message else None
-    return str(started.system.get("conversation_id", "")) if isinstance(started, RunStarted) else ""
 
 
 def is_finished(facts: Numbered) -> bool:

@@ -27,7 +27,7 @@ from surfaces.event_shapes import RunLabel
 from surfaces.input_files import file_values, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection, blocking_reply
-from surfaces.reconnect import Beginning, beginning, conversation_of, is_finished, pause_of
+from surfaces.reconnect import Beginning, beginning, is_finished, pause_of
 from surfaces.run_stream import dispositions_of, event_frames, first_word, frames_of, label_of
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
 from surfaces.sse import EventStream, Position, event_frame, finished_frame, parse_position, with_pings
@@ -51,8 +51,8 @@ class RunEndpoints:
         user = named_user(body)
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
-        check_trace_session(request, payload.trace_session_id)
-        version_id = await version_to_run(app, request.path_params.get("workflow_id"), self._ports)
+        check_trace_session(request, payload)
+        version_id = await self.version(app, request.path_params.get("workflow_id"))
         plan = await self._ports.plans.plan(version_id)
         is_stream = payload.response_mode == "streaming"
         position = position_of(request)
@@ -61,20 +61,28 @@ class RunEndpoints:
         except InvalidInputError as error:
             if not is_stream:
                 raise
-            return stream_of(single(event_frame(error_event(error, None))), self._ports)
+            return self.stream(single(event_frame(error_event(error, None))))
         label = await label_of(order.run, Surface.SERVICE_API, self._ports)
         if not is_stream:
             return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
         frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return stream_of(frames, self._ports)
+        return self.stream(frames)
 
     async def stop(self, request: Request) -> Response:
         """Stop a run of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
-        return await stop_task(request, app, user, self._ports)
+        return await self.stop_task(request, app, user)
+
+    async def stop_task(self, request: Request, app: AppRecord, user: str) -> Response:
+        """Stop the run that the path names if it is of this user."""
+        run_id = canonical_id(request.path_params["task_id"])
+        record = await self._ports.journal.get(run_id) if run_id else None
+        if record is not None and not record.is_terminal and await self._is_of(record, app, user):
+            await self._ports.runs.stop(record.run_id, STOPPED_BY_USER)
+        return reply({"result": "success"})
 
     async def events(self, request: Request) -> Response:
         """Follow a run of the calling user from where the reader left off, or from where it stands."""
@@ -84,10 +92,10 @@ class RunEndpoints:
         position = position_of(request)
         run_id = canonical_id(request.path_params["run_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
-        if record is None or not await _is_of(record, app, user, self._ports):
+        if record is None or not await self._is_of(record, app, user):
             raise ResourceNotFoundError("Workflow run not found")
         facts = await self._ports.journal.read(record.run_id)
-        label = await label_of(record, Surface.SERVICE_API, self._ports, conversation_of(record, facts))
+        label = await label_of(record, Surface.SERVICE_API, self._ports)
         if position is None and is_finished(facts):
             last = self._ports.links.refreshed_frame(_last_event(label, facts), label.app_id, finished_frame)
             return EventStream(single(last), _STREAM_HEADERS)
@@ -95,7 +103,7 @@ class RunEndpoints:
         answered = await self._answered_here(record, facts)
         start = beginning(facts, position, is_snapshot, answered)
         until_pause = not _is_true(request, "continue_on_pause")
-        return stream_of(await self._frames(label, facts, start, until_pause), self._ports, _STREAM_HEADERS)
+        return self.stream(await self._frames(label, facts, start, until_pause), _STREAM_HEADERS)
 
     async def _frames(
         self, label: RunLabel, facts: list[tuple[int, Fact]], start: Beginning, until_pause: bool
@@ -112,7 +120,7 @@ class RunEndpoints:
                 if number <= start.after:
                     projection.observe(number, fact)
         if start.position is not None and start.position.is_text:
-            projection.text.begin_at(start.position.attempt, start.position.offset)
+            projection.begin_at(start.position.attempt, start.position.offset)
         has_ids = start.position is not None
         if pause and until_pause:
             return single(frames_of(before, has_ids, label, self._ports))
@@ -126,6 +134,26 @@ class RunEndpoints:
             until_pause=until_pause,
             before=before,
         )
+
+    async def version(self, app: AppRecord, named: str | None) -> str:
+        """Return the id of the version to run: the published one, or the one that the caller names.
+
+        Raises:
+            InvalidParamError: nothing is published.
+            BadRequestError: what the caller names is no id.
+            ResourceNotFoundError: the app has no such version.
+        """
+        if named is None:
+            if not app.published_version_id:
+                raise InvalidParamError("Workflow not published")
+            return app.published_version_id
+        version_id = canonical_id(named)
+        if version_id is None:
+            raise BadRequestError(f"Invalid workflow_id format: '{named[:64]}'. ")
+        version = await self._ports.apps.version(version_id)
+        if version is None or version.app_id != app.app_id:
+            raise ResourceNotFoundError(f"Workflow not found with id: {version_id}")
+        return version_id
 
     async def _order(
         self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
@@ -173,6 +201,12 @@ class RunEndpoints:
         told = blocking_reply(label, fact, outcome.forms, shown, outcome.created_at)
         return self._ports.links.refreshed(told, label.app_id)
 
+    async def _is_of(self, record: RunRecord, app: AppRecord, user: str) -> bool:
+        """Whether a run is one that this user of this app has started."""
+        if record.app_id != app.app_id or record.created_by_role != "end_user":
+            return False
+        return record.created_by_id == (await calling_user(app, user, self._ports)).end_user_id
+
     async def _answered_here(self, record: RunRecord, facts: list[tuple[int, Fact]]) -> str | None:
         """Return the form of the newest accepted answer of a paused run, if that came through ``/v1``."""
         if pause_of(facts) is None:
@@ -189,47 +223,9 @@ class RunEndpoints:
             else None
         )
 
-
-def stream_of(frames: AsyncGenerator[bytes], ports: SurfacePorts, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response that streams ``frames``, with pings."""
-    return EventStream(with_pings(frames, ports.ping_interval_s), dict(headers or {}))
-
-
-async def version_to_run(app: AppRecord, named: str | None, ports: SurfacePorts) -> str:
-    """Return the id of the version to run: the published one, or the one that the caller names.
-
-    Raises:
-        InvalidParamError: nothing is published.
-        BadRequestError: what the caller names is no id.
-        ResourceNotFoundError: the app has no such version.
-    """
-    if named is None:
-        if not app.published_version_id:
-            raise InvalidParamError("Workflow not published")
-        return app.published_version_id
-    version_id = canonical_id(named)
-    if version_id is None:
-        raise BadRequestError(f"Invalid workflow_id format: '{named[:64]}'. ")
-    version = await ports.apps.version(version_id)
-    if version is None or version.app_id != app.app_id:
-        raise ResourceNotFoundError(f"Workflow not found with id: {version_id}")
-    return version_id
-
-
-async def stop_task(request: Request, app: AppRecord, user: str, ports: SurfacePorts) -> Response:
-    """Stop the run ``task_id`` of the path if it is of this user; success is the answer in any case."""
-    run_id = canonical_id(request.path_params["task_id"])
-    record = await ports.journal.get(run_id) if run_id else None
-    if record is not None and not record.is_terminal and await _is_of(record, app, user, ports):
-        await ports.runs.stop(record.run_id, STOPPED_BY_USER)
-    return reply({"result": "success"})
-
-
-async def _is_of(record: RunRecord, app: AppRecord, user: str, ports: SurfacePorts) -> bool:
-    """Whether a run is one that this user of this app has started."""
-    if record.app_id != app.app_id or record.created_by_role != "end_user":
-        return False
-    return record.created_by_id == (await calling_user(app, user, ports)).end_user_id
+    def stream(self, frames: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> Response:
+        """Return the response that streams ``frames``, with pings."""
+        return EventStream(with_pings(frames, self._ports.ping_interval_s), dict(headers or {}))
 
 
 def canonical_id(text: str) -> str | None:
@@ -269,16 +265,16 @@ def _is_true(request: Request, name: str) -> bool:
     return request.query_params.get(name, "").lower() == "true"
 
 
-def check_trace_session(request: Request, given: str | None) -> None:
+def check_trace_session(request: Request, payload: WorkflowRunPayload) -> None:
     """Return when the trace session that a run names has a fit length.
-
-    Args:
-        request: the request, whose header and query count more.
-        given: that of its body.
 
     Raises:
         BadRequestError: it has not.
     """
-    session = request.headers.get("x-trace-session-id") or request.query_params.get("trace_session_id") or given
+    session = (
+        request.headers.get("x-trace-session-id")
+        or request.query_params.get("trace_session_id")
+        or payload.trace_session_id
+    )
     if session is not None and not 1 <= len(session) <= _TRACE_SESSION_LENGTH:
         raise BadRequestError(f"trace_session_id must have 1 to {_TRACE_SESSION_LENGTH} characters.")

@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.messages import TailBatch
 from graph.errors import DefectError, GreenroomError
-from graph.events import Fact, RunFinished, RunPaused
+from graph.events import Fact, RunFinished, RunPaused, RunStarted
 from hitl.disposition import Disposition, dispositions
 from hitl.form import FormStatus
 from hitl.surface import Surface
@@ -30,11 +30,13 @@ GRACE_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts, conversation_id: str = "") -> RunLabel:
+async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts, conversation_id: str | None = None) -> RunLabel:
     """Return what readers on ``surface`` are told of a run besides its facts.
 
-    ``conversation_id``: that of a run that is a message, "" of others.
+    ``conversation_id``: that of a run that is a message and has not begun; of others it is in the journal.
     """
+    if conversation_id is None:
+        conversation_id = await _conversation_of(run, ports) if run.is_message else ""
     plan = await ports.plans.plan(run.version_id)
     created_by = {"id": run.created_by_id, "user": run.user}
     if run.created_by_role == "account":
@@ -48,6 +50,13 @@ async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts, conversat
     return RunLabel(
         run.run_id, run.version_id, created_by, labels, surface, run.created_at, run.app_id, conversation_id
     )
+
+
+async def _conversation_of(run: NewRun, ports: SurfacePorts) -> str:
+    """Return the id of the conversation of a message, also of one that was deleted; "" where it has none."""
+    facts = await ports.journal.read(run.run_id)
+    started = facts[0][1] if facts else None
+    return str(started.system.get("conversation_id", "")) if isinstance(started, RunStarted) else ""
 
 
 async def dispositions_of(

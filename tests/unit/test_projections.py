@@ -371,10 +371,10 @@ def test_part_of_an_actor_that_lost_the_run_is_dropped() -> None:
 def test_reader_who_comes_back_is_not_told_text_again() -> None:
     """A reader that left in the middle of a text gets the rest of it, from parts or from the fact."""
     projection = in_flight()
-    projection.text.begin_at(1, 3)
+    projection.begin_at(1, 3)
     assert texts(projection.project_part(part("Hello"))) == ["lo"]
     projection = in_flight()
-    projection.text.begin_at(1, 3)
+    projection.begin_at(1, 3)
     assert texts(projection.project(3, emitted("Hello"))) == ["lo"]
 
 
