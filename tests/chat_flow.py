@@ -24,11 +24,11 @@ def chat_document(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], **fe
     return made
 
 
-def reviewed(**features: Any) -> dict[str, Any]:
-    """Return a chatflow: a model drafts with memory, a person reviews, a variable remembers, the answer comes."""
+def reviewed(model: str = "draft", **features: Any) -> dict[str, Any]:
+    """Return a chatflow: ``model`` drafts with memory, a person reviews, a variable remembers, the answer comes."""
     memory = {"window": {"enabled": False}, "query_prompt_template": "{{#sys.query#}}"}
     nodes = [
-        llm("draft", "You answer.", memory=memory),
+        llm("draft", "You answer.", model, memory=memory),
         answer("drafted", "Draft: {{#draft.text#}}. "),
         human("hi1", "Send this?\n\n{{#$output.comment#}}", title="Review"),
         assigner(

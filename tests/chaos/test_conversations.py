@@ -1,7 +1,7 @@
 """Conversations on the product as a user starts it: by HTTP, through pauses, and through the death of a run actor."""
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import httpx2
@@ -26,7 +26,7 @@ def dying() -> dict[str, Any]:
         answer("told", "{{#hi1.comment#}} {{#conversation.count#}}"),
     ]
     order = ["start1", "count", "draft", "drafted", "hi1"]
-    edges = [edge(source, target) for source, target in zip(order, order[1:], strict=False)]
+    edges = [edge(source, target) for source, target in pairwise(order)]
     made = chat_document(nodes, [*edges, edge("hi1", "note", "approve"), edge("note", "told")])
     return {**made, "app": {"name": "dying", "mode": "advanced-chat"}}
 
@@ -34,7 +34,7 @@ def dying() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def client(server: Served) -> Iterator[httpx2.Client]:
     """A client with the key of the reviewed chatflow."""
-    with server.client(server.import_app(reviewed())) as opened:
+    with server.client(server.import_app(reviewed("quick"))) as opened:
         yield opened
 
 
