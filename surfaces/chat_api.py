@@ -14,7 +14,7 @@ from hitl.surface import Surface
 from surfaces.auth import calling_app, calling_user, named_user, require_chat
 from surfaces.chat_conversations import Conversations
 from surfaces.chat_history import Messages
-from surfaces.chat_order import Asking, conversation_of, order_message, owner_of
+from surfaces.chat_order import Asking, conversation_of, order_message
 from surfaces.chat_schemas import ChatRequestPayload
 from surfaces.chat_shapes import blocking_message, blocking_pause
 from surfaces.error_table import error_event
@@ -46,27 +46,39 @@ class ChatMessages:
         version_id = await self._runs.version(app, payload.workflow_id or None)
         plan = await self._ports.plans.plan(version_id)
         end_user = await calling_user(app, user, self._ports)
-        held = None
-        if payload.conversation_id is not None:
-            held = await conversation_of(payload.conversation_id, owner_of(app, end_user), self._ports)
         asking = Asking(app, version_id, plan, user, end_user, INVOKE_SOURCE)
+        return await self.answer(asking, payload, Surface.SERVICE_API, position_of(request) is not None)
+
+    async def answer(self, asking: Asking, payload: ChatRequestPayload, surface: Surface, has_ids: bool) -> Response:
+        """Answer one message, in the mode that it asks for.
+
+        Args:
+            asking: who asks what.
+            payload: the message.
+            surface: the one that the answer goes out on.
+            has_ids: whether the events of a stream carry ids.
+
+        Raises:
+            ResourceNotFoundError: the conversation does not exist for this caller.
+            InvalidInputError: an input does not fit; in streaming mode that is an event.
+            MessageFailedError: the run of a message in blocking mode has failed.
+        """
+        held, named = None, payload.conversation_id
+        if named is not None:
+            held = await conversation_of(named, asking.owner, self._ports)
         is_stream = payload.response_mode == "streaming"
-        position = position_of(request)
         try:
             order = await order_message(asking, payload, held, self._ports)
         except InvalidInputError as error:
             if not is_stream:
                 raise
-            at = int(self._ports.clock.now())
-            begun = {"conversation_id": payload.conversation_id, "message_id": None, "created_at": at}
+            begun = {"conversation_id": named, "message_id": None, "created_at": int(self._ports.clock.now())}
             return self._runs.stream(single(event_frame(error_event(error, None, begun))))
-        conversation_id = order.system["conversation_id"]
-        label = await label_of(order.run, Surface.SERVICE_API, self._ports, conversation_id)
+        label = await label_of(order.run, surface, self._ports, order.system["conversation_id"])
         if not is_stream:
             return run_reply(await self._whole(order, label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
-        frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return self._runs.stream(frames)
+        return self._runs.stream(event_frames(batches, RunProjection(label), self._ports, has_ids=has_ids))
 
     async def stop(self, request: Request) -> Response:
         """Stop the run of a message of the calling user; success is all that anybody is told, and durable by then."""

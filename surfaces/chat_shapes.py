@@ -21,6 +21,8 @@ MODE: Final = "advanced-chat"
 _SUMS: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "latency", "time_to_generate")
 _PRICES: Final = ("prompt_price", "completion_price", "total_price")
 _NAMES: Final = ("prompt_unit_price", "prompt_price_unit", "completion_unit_price", "completion_price_unit", "currency")
+_REDUCED: Final = ("segment_id", "position", "document_name", "score", "content")
+"""What the simple level tells of a passage."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,11 @@ class Metadata:
         for name in _PRICES:
             self.usage[name] = _sum(self.usage[name], used.get(name))
 
-    def shown(self) -> JsonObject:
-        """Return the metadata as clients get it."""
+    def shown(self, is_full: bool) -> JsonObject:
+        """Return the metadata as clients get it, at the full level of detail or the simple one."""
+        if not is_full:
+            reduced = [{name: each.get(name) for name in _REDUCED} for each in self.resources]
+            return {"retriever_resources": reduced}
         return {"annotation_reply": None, "retriever_resources": self.resources, "usage": dict(self.usage)}
 
 
@@ -61,7 +66,7 @@ def _sum(price: str, more: Any) -> str:
 def message_end(label: RunLabel, fact: RunFinished, metadata: Metadata) -> JsonObject:
     """Return the whole event message_end."""
     head = {**shapes.envelope(label, "message_end"), "id": label.run_id}
-    return {**head, "metadata": metadata.shown(), "files": shapes.files_in(fact.outputs)}
+    return {**head, "metadata": metadata.shown(label.is_full), "files": shapes.files_in(fact.outputs)}
 
 
 def end_events(label: RunLabel, fact: RunFinished, finished: JsonObject, metadata: Metadata) -> list[JsonObject]:
@@ -119,6 +124,6 @@ def _message(label: RunLabel, answer: str, metadata: Metadata) -> JsonObject:
         "conversation_id": label.conversation_id,
         "mode": MODE,
         "answer": answer,
-        "metadata": metadata.shown(),
+        "metadata": metadata.shown(label.is_full),
         "created_at": int(label.created_at or 0.0),
     }

@@ -94,6 +94,7 @@ class LocalRuns:
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
         self._tails: dict[str, list[SegmentTail]] = {}
+        self._segments: dict[str, RunSegment] = {}
         self._more = asyncio.Event()
         """Set, and replaced by a fresh one, when a segment begins."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -119,6 +120,8 @@ class LocalRuns:
         before = await self._around.journal.request_stop(run_id, reason, self._around.clock.now())
         if before.status == "paused":
             self.resume(run_id)
+        elif run_id in self._segments:
+            self._segments[run_id].wake()
 
     def resume(self, run_id: str) -> None:
         """Execute a paused run on."""
@@ -138,6 +141,7 @@ class LocalRuns:
 
     def _segment(self, run_id: str) -> RunSegment:
         segment = RunSegment(run_id, "lease", "actor", self._around)
+        self._segments[run_id] = segment
         self._tails.setdefault(run_id, []).append(segment.tail)
         self._more.set()
         self._more = asyncio.Event()

@@ -10,7 +10,7 @@ from chat_flow import APPROVE, ASK, approve, asked, echo, messages_of, reviewed,
 from factories import answer, edge, node
 from graph.parse_workflow import parse_document
 from store.memory_apps import MemoryApps
-from surface_world import World, make_world
+from surface_world import World, events_of, make_world, names_of
 
 UNKNOWN = "00000000-0000-0000-0000-000000000001"
 MESSAGE = [
@@ -92,6 +92,24 @@ async def test_conversation_is_named_and_deleted(world: World) -> None:
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
         response = await client.get("/v1/messages", params={"conversation_id": number, "user": "u-1"})
         assert response.status_code == 404
+
+
+async def test_run_outlives_its_deleted_conversation() -> None:
+    """A message that waits can still be decided and followed when its conversation is gone; nothing of it comes back."""
+    world = await make_world(reviewed())
+    async with world.client() as client:
+        body = await asked(client)
+        path = f"/v1/conversations/{body['conversation_id']}"
+        assert (await client.request("DELETE", path, json={"user": "u-1"})).status_code == 204
+        query = {"user": "u-1", "include_state_snapshot": "true"}
+        events = events_of((await client.get(f"/v1/workflow/{body['task_id']}/events", params=query)).text)
+        assert names_of(events)[:2] == ["workflow_started", "message_replace"]
+        assert {each["conversation_id"] for each in events[1:]} == {body["conversation_id"]}
+        await approve(world, client, body["data"]["reasons"][0]["form_token"])
+        detail = (await client.get(f"/v1/workflows/run/{body['task_id']}")).json()
+    assert detail["status"] == "succeeded" and detail["outputs"]["answer"].endswith("Reviewed: Quite. (1)")
+    assert (world.store.conversations, world.store.messages) == ({}, {})
+    assert world.store.variables.get(body["conversation_id"], {}) == {}
 
 
 async def test_messages_are_paged_backwards(world: World) -> None:

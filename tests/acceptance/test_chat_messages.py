@@ -1,5 +1,6 @@
 """``/v1/chat-messages`` and the streams of chatflows: shapes, orders, pauses, reconnects, refusals."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from actors.errors import QueueFullError
 from approval import approval
 from chat_flow import ASK, OUTER, approve, asked, chat_document, echo, messages_of, reviewed, streamed, variables_of
 from factories import answer, assigner, edge, iteration, llm, node
+from graph.inbox import STOPPED_BY_USER
+from graph.ports import ChatDelta, ChatRequest
 from surface_world import OpenStream, World, events_of, make_world, names_of
 
 USAGE = [
@@ -196,6 +199,29 @@ async def test_stop_ends_a_waiting_message(world: World) -> None:
             again = await client.post(f"/v1/chat-messages/{task}/stop", json={"user": "u-1"})
             assert again.json() == {"result": "success"}
         assert (await client.post(stop, json={})).json()["code"] == "invalid_param"
+
+
+async def test_stop_keeps_what_was_told() -> None:
+    """A message that is stopped while its model speaks has in store just what its reader was told."""
+    nodes = [llm("llm1"), answer("told", "So: {{#llm1.text#}}")]
+    world = await make_world(chat_document(nodes, [edge("start1", "llm1"), edge("llm1", "told")]))
+
+    async def speak(request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        yield ChatDelta(text="Tea ")
+        yield ChatDelta(text="is")
+        # What it has said is told by then, and it never ends.
+        (run_id,) = world.store.runs
+        world.stopping = asyncio.ensure_future(world.runs.stop(run_id, STOPPED_BY_USER))
+        await asyncio.Event().wait()
+
+    world.chat.stream = speak
+    async with world.client() as client:
+        events = await streamed(client)
+        (message,) = await messages_of(client, events[-1]["conversation_id"])
+    assert names_of(events)[-2:] == ["message_end", "workflow_finished"]
+    assert events[-1]["data"]["status"] == "stopped"
+    assert answer_of(events) == message["answer"] == "So: Tea is"
+    assert (message["status"], message["error"]) == ("normal", None)
 
 
 async def test_next_message_sees_history_and_variables(world: World) -> None:

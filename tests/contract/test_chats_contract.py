@@ -1,5 +1,6 @@
 """The rules of the store of conversations, and of what a run's facts change in it, on every kind of store."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +142,28 @@ async def test_later_message_keeps_what_the_conversation_has(world: StoreWorld) 
     held = {each.name: each.value for each in await world.chats.variables(make_id("talk"))}
     assert held == {"mood": "glad", "new": "n"}
     assert await world.chats.message_count(make_id("talk")) == 2
+
+
+async def test_overlapping_messages_all_write(world: StoreWorld) -> None:
+    """Messages of one conversation that write the same variables at a time do so one after the other."""
+    names = [f"run {number}" for number in range(6)]
+    both = [variable("a", ""), variable("b", "")]
+    await asyncio.gather(*(world.journal.append(first(name, variables=both)) for name in names))
+    for _ in range(3):
+        writes = []
+        for number, name in enumerate(names):
+            facts = [updated("a", name), updated("b", name), text("x")]
+            run = chat_run(name)
+            record = await world.journal.get(run.run_id)
+            assert record is not None
+            order = facts if number % 2 else [facts[1], facts[0], facts[2]]
+            writes.append(world.journal.append(write(order, record.head, run=run, is_message=True)))
+        await asyncio.gather(*writes)
+    for name in names:
+        message = await world.chats.message(make_id(name))
+        assert message is not None and message.answer == "xxx"
+    values = [each.value for each in await world.chats.variables(make_id("talk"))]
+    assert values[0] == values[1] and values[0] in names
 
 
 async def test_messages_come_newest_first_in_pages(world: StoreWorld) -> None:

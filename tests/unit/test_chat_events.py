@@ -107,7 +107,7 @@ def test_metadata_sums_what_models_have_used() -> None:
     metadata.add(NodeFinished(NOW, "code", "E", 2, "succeeded", NOW, {}, {}))
     metadata.add(replace_usage(total_price="0.25", total_tokens=6, time_to_first_token=9.0))
     metadata.add(replace_usage(total_price="unknown", total_tokens=0, time_to_generate=None, latency=None))
-    usage = metadata.shown()["usage"]
+    usage = metadata.shown(is_full=True)["usage"]
     assert (usage["total_price"], usage["total_tokens"], usage["latency"]) == ("0.75", 10, 1.0)
     assert (usage["time_to_first_token"], usage["time_to_generate"]) == (0.1, pytest.approx(0.8))
 
@@ -118,11 +118,13 @@ def replace_usage(**changes: Any) -> NodeFinished:
 
 
 def test_retriever_resources_are_told_with_the_end() -> None:
-    """The passages that a node was given stand in the metadata."""
+    """The passages that a node was given stand in the metadata; the simple level tells less of them, and no usage."""
     metadata = Metadata()
     finish = NodeFinished(NOW, "llm", "E", 1, "succeeded", NOW, {}, {}, metadata={"retriever_resources": [{"n": 1}]})
     metadata.add(finish)
-    assert metadata.shown()["retriever_resources"] == [{"n": 1}]
+    assert metadata.shown(is_full=True)["retriever_resources"] == [{"n": 1}]
+    assert list(metadata.shown(is_full=False)) == ["retriever_resources"]
+    assert list(metadata.shown(is_full=False)["retriever_resources"][0])[:2] == ["segment_id", "position"]
 
 
 def test_history_is_the_newest_that_fits() -> None:
@@ -143,8 +145,8 @@ def test_name_of_a_conversation_is_one_short_line() -> None:
     ("value", "value_type", "expected"),
     [
         (1, "integer", True), (1.5, "integer", True), (1, "float", True), (True, "number", False),
-        ("1", "number", False), ("x", "string", True), (None, "string", False), ({}, "object", True), ([1], "array[string]", False),
-        ([], "array[object]", True), ("x", "nonsense", False),
+        ("1", "number", False), ("x", "string", True), (None, "string", False), ({}, "object", True),
+        ([1], "array[string]", False), ([], "array[object]", True), ("x", "nonsense", False),
     ],
 )  # fmt: skip
 def test_value_fits_its_type(value: Any, value_type: str, expected: bool) -> None:
