@@ -103,12 +103,14 @@ class Feedback:
 class NewMessage:
     """A message that begins with its run, in the same transaction.
 
-    ``conversation`` is stored if it is new; ``variables`` are those that it does not have yet.
+    ``is_first``: the conversation begins with it; else, if the conversation was deleted meanwhile, nothing is stored.
+    ``variables``: those that the conversation does not have yet.
     """
 
     conversation: Conversation
     message: Message
     variables: tuple[ConversationVariable, ...] = ()
+    is_first: bool = True
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ The caller holds the transaction and has passed the fence of the run, so each fa
 conversation that was deleted meanwhile nothing is left to change.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -48,12 +47,13 @@ class PackedChat:
     """What a write does to a conversation, as rows.
 
     ``new``: table -> rows that the message begins with; ``change``: what the facts change; ``values``: name of a
-    variable -> its packed value.
+    variable -> its packed value. ``is_first``: the conversation begins with the message.
     """
 
     change: MessageChange
     values: dict[str, bytes]
     new: list[tuple[Table, Row]] = field(default_factory=list)
+    is_first: bool = False
 
 
 async def pack_chat(write: JournalWrite, blobs: Blobs) -> PackedChat | None:
@@ -62,7 +62,9 @@ async def pack_chat(write: JournalWrite, blobs: Blobs) -> PackedChat | None:
         return None
     change = message_change(write.facts)
     values = {name: await pack_value(value, blobs) for name, (_, value) in change.variables.items()}
-    return PackedChat(change, values, await _new_rows(write.message, blobs) if write.message else [])
+    if write.message is None:
+        return PackedChat(change, values)
+    return PackedChat(change, values, await _new_rows(write.message, blobs), write.message.is_first)
 
 
 async def _new_rows(new: NewMessage, blobs: Blobs) -> list[tuple[Table, Row]]:
@@ -114,7 +116,8 @@ async def variable_row(conversation_id: str, variable: ConversationVariable, blo
 
 def store_chat(connection: Connection, run_id: str, chat: PackedChat) -> None:
     """Store what a write does to the message of its run and to its conversation."""
-    _begin(connection, chat.new)
+    if chat.new and not _begin(connection, chat):
+        return
     change = chat.change
     fields: Row = {f"new_{name}": value for name, value in change.fields.items()}
     if change.text:
@@ -138,11 +141,18 @@ def store_chat(connection: Connection, run_id: str, chat: PackedChat) -> None:
         )
 
 
-def _begin(connection: Connection, new: Sequence[tuple[Table, Row]]) -> None:
-    for table, row in new:
-        if not insert_once(connection, table, row) and table is conversations:
-            key = {"key_conversation_id": row["conversation_id"], "new_updated_at": row["updated_at"]}
-            connection.execute(_TOUCH, key)
+def _begin(connection: Connection, chat: PackedChat) -> bool:
+    """Store the message with what it begins; False, and nothing stored, if its conversation was deleted."""
+    (_, conversation), *others = chat.new
+    if chat.is_first:
+        insert_once(connection, conversations, conversation)
+    else:
+        key = {"key_conversation_id": conversation["conversation_id"], "new_updated_at": conversation["updated_at"]}
+        if connection.execute(_TOUCH, key).rowcount == 0:
+            return False
+    for table, row in others:
+        insert_once(connection, table, row)
+    return True
 
 
 @cache

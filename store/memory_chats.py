@@ -18,9 +18,13 @@ from store.memory_store import MemoryStore
 
 
 def begin_message(store: MemoryStore, new: NewMessage) -> None:
-    """Store a message that begins with its run."""
+    """Store a message that begins with its run, unless its conversation was deleted."""
     talk, message = new.conversation, new.message
-    held = store.conversations.setdefault(talk.conversation_id, talk)
+    if new.is_first:
+        store.conversations.setdefault(talk.conversation_id, talk)
+    held = store.conversations.get(talk.conversation_id)
+    if held is None:
+        return
     store.conversations[talk.conversation_id] = replace(held, updated_at=talk.updated_at)
     store.messages.setdefault(message.message_id, message)
     variables = store.variables.setdefault(talk.conversation_id, {})

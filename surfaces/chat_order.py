@@ -106,18 +106,21 @@ async def order_message(
         inputs=inputs,
         created_at=now,
     )
-    return await _order(run, payload.query, files, conversation, asking.plan, ports)
+    number, declared = conversation.conversation_id, asking.plan.workflow.conversation
+    kept = {each.name: each for each in await ports.chats.variables(number)}
+    missing = tuple(_begun(variable, now) for variable in declared if variable.name not in kept)
+    message = Message(run.run_id, number, payload.query, inputs, files, now)
+    new = NewMessage(replace(conversation, updated_at=now), message, missing, is_first=held is None)
+    system = await _system(run, message, asking.plan, ports)
+    return RunOrder(run, system, stored_values(declared, kept), new)
 
 
-async def _order(
-    run: NewRun, query: str, files: list[dict[str, Any]], conversation: Conversation, plan: Plan, ports: SurfacePorts
-) -> RunOrder:
-    number = conversation.conversation_id
-    declared = plan.workflow.conversation
-    held = {each.name: each for each in await ports.chats.variables(number)}
+async def _system(run: NewRun, message: Message, plan: Plan, ports: SurfacePorts) -> dict[str, Any]:
+    """Return the system variables of a message's run; history only where a node wants it."""
+    number = message.conversation_id
     system: dict[str, Any] = {
-        "query": query,
-        "files": files,
+        "query": message.query,
+        "files": message.files,
         "conversation_id": number,
         "user_id": run.user or run.created_by_id,
         "dialogue_count": await ports.chats.message_count(number) + 1,
@@ -128,11 +131,7 @@ async def _order(
     if any(node.data.get("memory") for node in plan.workflow.nodes):
         earlier = await ports.chats.messages(number, None, _HISTORY_MESSAGES)
         system[HISTORY] = history_of(earlier, ports.chat_history_chars)
-    now = run.created_at
-    message = Message(run.run_id, number, query, run.inputs, files, now)
-    missing = tuple(_begun(variable, now) for variable in declared if variable.name not in held)
-    new = NewMessage(replace(conversation, updated_at=now), message, missing)
-    return RunOrder(run, system, stored_values(declared, held), new)
+    return system
 
 
 def _new_conversation(asking: Asking, payload: ChatRequestPayload, inputs: dict[str, Any], now: float) -> Conversation:

@@ -95,7 +95,7 @@ async def test_conversation_is_named_and_deleted(world: World) -> None:
 
 
 async def test_run_outlives_its_deleted_conversation() -> None:
-    """A message that waits can still be decided and followed when its conversation is gone; nothing of it comes back."""
+    """A waiting message can be decided and followed when its conversation is gone; nothing of that comes back."""
     world = await make_world(reviewed())
     async with world.client() as client:
         body = await asked(client)

@@ -43,7 +43,7 @@ def first(name: str = "run", at: float = NOW, conversation: Conversation | None 
     run, held = chat_run(name), conversation or talk()
     message = Message(run.run_id, held.conversation_id, f"{name}?", {"topic": "tea"}, [{"id": "file"}], at)
     held = replace(held, updated_at=at)
-    new = NewMessage(held, message, tuple(more.pop("variables", ())))
+    new = NewMessage(held, message, tuple(more.pop("variables", ())), more.pop("is_first", True))
     facts = [started(), *more.pop("facts", ())]
     return JournalWrite(run.run_id, 1, 1, 0, facts, new_run=run, actor="a", is_message=True, message=new)
 
@@ -136,7 +136,7 @@ async def test_later_message_keeps_what_the_conversation_has(world: StoreWorld) 
     await world.journal.append(first(variables=[variable("mood", "calm")], facts=[updated("mood", "glad")]))
     later = talk(name="Other", inputs={})
     await world.journal.append(
-        first("second", NOW + 5, later, variables=[variable("mood", "calm"), variable("new", "n")])
+        first("second", NOW + 5, later, variables=[variable("mood", "calm"), variable("new", "n")], is_first=False)
     )
     assert await world.chats.conversation(make_id("talk")) == talk(updated_at=NOW + 5)
     held = {each.name: each.value for each in await world.chats.variables(make_id("talk"))}
@@ -144,11 +144,23 @@ async def test_later_message_keeps_what_the_conversation_has(world: StoreWorld) 
     assert await world.chats.message_count(make_id("talk")) == 2
 
 
+async def test_message_of_a_deleted_conversation_is_not_stored(world: StoreWorld) -> None:
+    """A message that continues a conversation which is gone by then brings none back; its run begins all the same."""
+    late = first("late", variables=[variable("mood", "calm")], facts=[text("x")], is_first=False)
+    assert [await world.journal.append(late), await world.journal.append(late)] == [2, 2]
+    gone = [await world.chats.conversation(make_id("talk")), await world.chats.message(make_id("late"))]
+    assert gone == [None, None] and await world.chats.variables(make_id("talk")) == []
+    record = await world.journal.get(make_id("late"))
+    assert record is not None and record.status == "running"
+
+
 async def test_overlapping_messages_all_write(world: StoreWorld) -> None:
     """Messages of one conversation that write the same variables at a time do so one after the other."""
     names = [f"run {number}" for number in range(6)]
     both = [variable("a", ""), variable("b", "")]
-    await asyncio.gather(*(world.journal.append(first(name, variables=both)) for name in names))
+    await world.journal.append(first(names[0], variables=both))
+    begun = (first(name, variables=both, is_first=False) for name in names[1:])
+    await asyncio.gather(*(world.journal.append(each) for each in begun))
     for _ in range(3):
         writes = []
         for number, name in enumerate(names):
