@@ -21,6 +21,7 @@ from actors.start_actors import start_actors
 from actors.wiring import Ports, catalog_of
 from graph.errors import RefusedError
 from models.applications import model_applications
+from store.chats import SqlChats
 from surfaces.app import build_app
 from surfaces.console_ports import ConsolePorts
 from surfaces.ports import SurfacePorts
@@ -79,6 +80,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         console=ConsolePorts.over(ports.database, ports.accounts, ports.apps, ports.settings.workspace_name),
         plans=ports.plans,
         files=ports.files,
+        chats=SqlChats(ports.database, ports.blobs),
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
@@ -86,6 +88,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         check_ready=check_ready,
         blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
+        chat_history_chars=ports.settings.chat_history_chars,
     )
 
 

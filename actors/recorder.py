@@ -8,6 +8,7 @@ from typing import TypeVar
 from actors.tail import SegmentTail
 from graph.events import Fact, TextPart
 from graph.ports import InboxItem
+from store.chat_record import NewMessage
 from store.errors import StoreUnavailableError
 from store.journal import Journal
 from store.run_record import JournalWrite, NewRun, as_numbered
@@ -25,7 +26,8 @@ class Ownership:
     """Who writes a run, and how far it is.
 
     ``found_epoch`` is the epoch of the writer before, the same as ``epoch`` once the first write is through.
-    ``new_run`` is set until then for a run that is not in the store yet.
+    ``new_run`` is set until then for a run that is not in the store yet, ``message`` too if it is one of a
+    conversation; ``is_message`` says that of any run.
     """
 
     run_id: str
@@ -35,6 +37,8 @@ class Ownership:
     found_epoch: int = 1
     head: int = 0
     new_run: NewRun | None = None
+    is_message: bool = False
+    message: NewMessage | None = None
 
     def write(self, facts: Sequence[Fact], taken: Sequence[str]) -> JournalWrite:
         """Return the next write of this owner."""
@@ -49,6 +53,8 @@ class Ownership:
             self.new_run,
             self.actor if is_first else "",
             self.lease_id if is_first else "",
+            self.is_message,
+            self.message,
         )
 
 
@@ -111,7 +117,7 @@ class RunRecorder:
         is_taken_over = not self.has_written and owner.new_run is None
         owner.head = write.new_head
         owner.found_epoch = owner.epoch
-        owner.new_run = None
+        owner.new_run = owner.message = None
         self._tail.add_facts(as_numbered(owner.head, write.facts))
         if is_taken_over:
             # Readers of a run that waited or lost its actor learn where it goes on.

@@ -152,6 +152,8 @@ class Recovery:
             record.exceptions_count,
         )
         epoch = record.epoch
-        await self._journal.append(JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact]))
+        await self._journal.append(
+            JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact], is_message=record.is_message)
+        )
         self._counts.pop(record.run_id, None)
         tell(HITL_ACTOR, "run_ended", record.run_id)

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_steps: int = Field(500, ge=1)
     max_time_s: float = Field(1200.0, gt=0)
 
+    chat_history_chars: int = Field(40_000, ge=0)
+    """How many characters of a conversation's earlier messages go along with a new one, for models with memory."""
+
     files_url: str = ""
     """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
     file_link_lifetime_s: float = Field(300.0, gt=0)

@@ -14,6 +14,7 @@ from hitl.submission import Submission
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
+from store.chat_record import Conversation, ConversationVariable, Feedback, Message
 from store.file_record import FileRecord
 from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
 from store.login_record import Login
@@ -65,6 +66,11 @@ class MemoryStore:
     drafts: dict[str, Any] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    variables: dict[str, dict[str, ConversationVariable]] = field(default_factory=dict)
+    """Conversation id -> name -> variable."""
+    feedbacks: dict[str, Feedback] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
 
     def untaken(self, run_id: str) -> list[InboxItem]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
 from graph.ports import InboxItem
+from store.chat_record import NewMessage
 
 RunStatus = Literal["running", "paused"] | RunEnd
 
@@ -35,6 +36,11 @@ class NewRun:
     user: str
     inputs: dict[str, Any]
     created_at: float
+
+    @property
+    def is_message(self) -> bool:
+        """Whether the run is of a chatflow, and so a message of a conversation."""
+        return self.mode == "advanced-chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class JournalWrite:
     ``epoch``: the same for the owner, one more for a successor that takes the run over with this write.
     ``taken``: ids of inbox items that these facts take up. ``new_run``: set for the first write of a run (then
     ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty.
+    ``is_message``: the run is a message of a conversation, which the facts change too; ``message``: that message, with
+    the first write.
     """
 
     run_id: str
@@ -85,6 +93,8 @@ class JournalWrite:
     new_run: NewRun | None = None
     actor: str = ""
     lease_id: str = field(default="", repr=False)
+    is_message: bool = False
+    message: NewMessage | None = None
 
     @property
     def new_head(self) -> int:

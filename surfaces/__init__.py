@@ -9,12 +9,19 @@ errors.py          what can be wrong with a request as such
 error_table.py     error code -> status, envelope, error event
 service_api.py     ``/v1``: info, parameters, run detail, forms; its routes
 run_endpoints.py   ``/v1``: run, stop, events
+chat_api.py        ``/v1``: messages of chatflows sent and stopped; the routes of conversations
+chat_order.py      a message -> the order of its run, with history and conversation variables
+chat_conversations.py  ``/v1``: conversations and their variables
+chat_history.py    ``/v1``: the messages of a conversation with their forms, feedback
+chat_schemas.py    bodies and queries of these
 input_files.py     file mappings in the inputs of a run or an answer
 files.py           uploads, and files given out
 file_links.py      links to files: signed, checked, kept fresh
 projections.py     facts -> events: the only place where that happens
 event_shapes.py    the data of every event, key by key
 container_shapes.py  the same of the events of iterations and loops
+chat_shapes.py     what chatflows tell besides: the end of a message, blocking replies
+told_text.py       what text of a run a reader has; the ids of events
 run_stream.py      the tail of a run as frames for one reader
 reconnect.py       where a reader begins who comes to a run
 sse.py             frames, pings, event ids

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from graph.errors import GreenroomError
 from surfaces.asgi import Edge
+from surfaces.chat_api import add_chat_api
 from surfaces.console import add_console
 from surfaces.error_table import on_domain_error, on_http_error
 from surfaces.files import add_files
@@ -22,6 +23,7 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     # Generated documents are off: their pages load scripts from elsewhere, and ours come with the surfaces' schemas.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     add_service_api(app, ports)
+    add_chat_api(app, ports)
     add_files(app, ports)
     add_form_page(app, ports)
     add_console(app, ports)

@@ -20,6 +20,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "invalid_param": 400,
     "bad_request": 400,
     "not_workflow_app": 400,
+    "not_chat_app": 400,
     "app_unavailable": 400,
     "invalid_form_data": 400,
     "no_file_uploaded": 400,
@@ -108,13 +109,18 @@ def _message(error: GreenroomError) -> str:
     return text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…"
 
 
-def error_event(error: BaseException, run_id: str | None) -> dict[str, Any]:
-    """Return the last event of a stream that ``error`` ends; ``run_id`` is None before the run has started."""
+def error_event(error: BaseException, run_id: str | None, message: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the last event of a stream that ``error`` ends.
+
+    Args:
+        error: what went wrong.
+        run_id: the run, None before it has started.
+        message: which message the stream is of, where it is one; it then stands in the place of the run.
+    """
     answer = answer_for(error)
     if answer is UNKNOWN:
-        message = "Internal Server Error, please contact support."
-        answer = Answer(500, "internal_server_error", message)
-    return {"event": "error", "workflow_run_id": run_id, **answer.envelope()}
+        answer = Answer(500, "internal_server_error", "Internal Server Error, please contact support.")
+    return {"event": "error", **(message or {"workflow_run_id": run_id}), **answer.envelope()}
 
 
 def error_response(answer: Answer) -> Response:

@@ -182,6 +182,28 @@ class WrongAppModeError(RefusedError):
         return "Please check if your app mode matches the right API route."
 
 
+class NotChatAppError(RefusedError):
+    """The key belongs to an app without conversations; the client uses the endpoints of workflows."""
+
+    code = "not_chat_app"
+
+    def __str__(self) -> str:
+        return "Please check if your app mode matches the right API route."
+
+
+class MessageFailedError(RefusedError):
+    """The run of a message has failed, for the reason in its text; the workflow's author or the caller mends it."""
+
+    code = "invalid_param"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Run failed: {self.reason}"
+
+
 class AppUnavailableError(RefusedError):
     """The app has no published workflow, or one that cannot run; its author publishes one."""
 

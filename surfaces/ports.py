@@ -14,6 +14,7 @@ from hitl.recipient import Recipient
 from hitl.submission import Submission
 from store.account_record import Account, EndUser
 from store.app_record import AppRecord, WorkflowVersion
+from store.chats import ChatStore
 from store.files import FileShelf
 from store.form_record import AuditEntry, TokenMatch
 from store.run_record import RunRecord
@@ -136,6 +137,7 @@ class SurfacePorts:
     console: ConsolePorts
     plans: Plans
     files: FileShelf
+    chats: ChatStore
     token_key: TokenKey
     clock: Clock
     public_url: str = "http://127.0.0.1:8000"
@@ -149,6 +151,8 @@ class SurfacePorts:
     blocked_extensions: frozenset[str] = frozenset()
     """Extensions, with their dot, that uploads may not have."""
     file_link_lifetime_s: float = 300.0
+    chat_history_chars: int = 40_000
+    """How much of a conversation goes along with a message, for models with memory."""
 
     @property
     def links(self) -> FileLinks:

@@ -48,8 +48,8 @@ class RunEndpoints:
         user = named_user(body)
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
-        _check_trace_session(request, payload)
-        version_id = await self._version(app, request.path_params.get("workflow_id"))
+        check_trace_session(request, payload)
+        version_id = await self.version(app, request.path_params.get("workflow_id"))
         plan = await self._ports.plans.plan(version_id)
         is_stream = payload.response_mode == "streaming"
         position = position_of(request)
@@ -58,19 +58,23 @@ class RunEndpoints:
         except InvalidInputError as error:
             if not is_stream:
                 raise
-            return self._stream(single(event_frame(error_event(error, None))))
+            return self.stream(single(event_frame(error_event(error, None))))
         label = await label_of(order.run, Surface.SERVICE_API, self._ports)
         if not is_stream:
             return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
         frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return self._stream(frames)
+        return self.stream(frames)
 
     async def stop(self, request: Request) -> Response:
         """Stop a run of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
+        return await self.stop_task(request, app, user)
+
+    async def stop_task(self, request: Request, app: AppRecord, user: str) -> Response:
+        """Stop the run that the path names if it is of this user."""
         run_id = canonical_id(request.path_params["task_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is not None and not record.is_terminal and await self._is_of(record, app, user):
@@ -89,8 +93,14 @@ class RunEndpoints:
         until_pause = not is_true(request, "continue_on_pause")
         return await run_events(request, record, Surface.SERVICE_API, self._ports, until_pause=until_pause)
 
-    async def _version(self, app: AppRecord, named: str | None) -> str:
-        """Return the version to run: the published one, or the one that the caller names."""
+    async def version(self, app: AppRecord, named: str | None) -> str:
+        """Return the id of the version to run: the published one, or the one that the caller names.
+
+        Raises:
+            InvalidParamError: nothing is published.
+            BadRequestError: what the caller names is no id.
+            ResourceNotFoundError: the app has no such version.
+        """
         if named is None:
             if not app.published_version_id:
                 raise InvalidParamError("Workflow not published")
@@ -155,7 +165,8 @@ class RunEndpoints:
             return False
         return record.created_by_id == (await calling_user(app, user, self._ports)).end_user_id
 
-    def _stream(self, frames: AsyncGenerator[bytes]) -> Response:
+    def stream(self, frames: AsyncGenerator[bytes]) -> Response:
+        """Return the response that streams ``frames``, with pings."""
         return EventStream(with_pings(frames, self._ports.ping_interval_s))
 
 
@@ -167,7 +178,12 @@ def canonical_id(text: str) -> str | None:
         return None
 
 
-def _check_trace_session(request: Request, payload: WorkflowRunPayload) -> None:
+def check_trace_session(request: Request, payload: WorkflowRunPayload) -> None:
+    """Return when the trace session that a run names has a fit length.
+
+    Raises:
+        BadRequestError: it has not.
+    """
     session = (
         request.headers.get("x-trace-session-id")
         or request.query_params.get("trace_session_id")

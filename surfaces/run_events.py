@@ -14,10 +14,11 @@ from hitl.surface import Surface
 from store.run_record import RunRecord
 from surfaces.event_shapes import RunLabel
 from surfaces.ports import SurfacePorts
-from surfaces.projections import RunProjection, Told
+from surfaces.projections import RunProjection
 from surfaces.reconnect import Beginning, beginning, is_finished, pause_of
 from surfaces.run_stream import dispositions_of, event_frames, frames_of, label_of
 from surfaces.sse import EventStream, Position, finished_frame, parse_position, with_pings
+from surfaces.told_text import Told
 
 STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "Connection": "keep-alive"}
 
@@ -118,4 +119,5 @@ def _last_event(label: RunLabel, facts: list[tuple[int, Fact]]) -> dict[str, Any
     projection = RunProjection(label)
     for number, fact in facts[:-1]:
         projection.observe(number, fact)
-    return projection.project(*facts[-1])[-1].event
+    told = (each.event for each in projection.project(*facts[-1]))
+    return next(event for event in told if event["event"] == "workflow_finished")

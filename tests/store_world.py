@@ -16,6 +16,7 @@ from hitl.surface import Surface
 from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
+from store.chats import ChatStore, SqlChats
 from store.database import Database, open_database
 from store.drafts import DraftStore, MemoryDrafts, SqlDrafts
 from store.files import FileTable, SqlFiles
@@ -27,6 +28,7 @@ from store.listings import Listings, MemoryListings, SqlListings
 from store.logins import LoginStore, SqlLogins
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -54,6 +56,7 @@ class StoreWorld:
     logins: LoginStore
     drafts: DraftStore
     listings: Listings
+    chats: ChatStore
     database: Database | None = None
 
 
@@ -62,7 +65,7 @@ def memory_world() -> StoreWorld:
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
     console = (MemoryLogins(rows), MemoryDrafts(rows), MemoryListings(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *console)
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *console, MemoryChats(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -72,7 +75,8 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
     console = (SqlLogins(database), SqlDrafts(database), SqlListings(database))
     kind = make_url(url).get_backend_name()
-    return StoreWorld(kind, journal, forms, *others, blobs, SqlFiles(database), *console, database)
+    chats = SqlChats(database, blobs)
+    return StoreWorld(kind, journal, forms, *others, blobs, SqlFiles(database), *console, chats, database)
 
 
 def make_id(*parts: object) -> str:

@@ -35,6 +35,7 @@ from store.form_record import Submitter
 from store.listings import MemoryListings
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
@@ -99,6 +100,7 @@ class LocalRuns:
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
         self._tails: dict[str, list[SegmentTail]] = {}
+        self._segments: dict[str, RunSegment] = {}
         self._more = asyncio.Event()
         """Set, and replaced by a fresh one, when a segment begins."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -124,6 +126,8 @@ class LocalRuns:
         before = await self._around.journal.request_stop(run_id, reason, self._around.clock.now())
         if before.status == "paused":
             self.resume(run_id)
+        elif run_id in self._segments:
+            self._segments[run_id].wake()
 
     def resume(self, run_id: str) -> None:
         """Execute a paused run on."""
@@ -143,6 +147,7 @@ class LocalRuns:
 
     def _segment(self, run_id: str) -> RunSegment:
         segment = RunSegment(run_id, "lease", "actor", self._around)
+        self._segments[run_id] = segment
         self._tails.setdefault(run_id, []).append(segment.tail)
         self._more.set()
         self._more = asyncio.Event()
@@ -244,6 +249,7 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         console=console,
         plans=plans,
         files=FileShelf(table, store.blobs),
+        chats=MemoryChats(store),
         token_key=KEY,
         clock=clock,
         version="0.0.test",

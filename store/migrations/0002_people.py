@@ -8,8 +8,9 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the tables; what each is for is said in ``store.tables``."""
+    """Create the tables; what each is for is said in ``store.tables`` and the modules beside it."""
     _create_console()
+    _create_conversations()
 
 
 def _create_console() -> None:
@@ -50,3 +51,62 @@ def _create_console() -> None:
     )
     op.create_index("ix_runs_app_id_run_id", "runs", ["app_id", "run_id"])
     op.create_index("ix_members_account_id", "members", ["account_id"])
+
+
+def _create_conversations() -> None:
+    op.create_table(
+        "conversations",
+        sa.Column("conversation_id", sa.String(64), nullable=False),
+        sa.Column("app_id", sa.String(64), nullable=False),
+        sa.Column("owner_role", sa.String(16), nullable=False),
+        sa.Column("owner_id", sa.String(64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.LargeBinary(), nullable=False),
+        sa.Column("introduction", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("conversation_id", name="pk_conversations"),
+    )
+    op.create_index("ix_conversations_owner", "conversations", ["app_id", "owner_role", "owner_id", "updated_at"])
+    op.create_table(
+        "messages",
+        sa.Column("message_id", sa.String(64), nullable=False),
+        sa.Column("conversation_id", sa.String(64), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.LargeBinary(), nullable=False),
+        sa.Column("files", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("resources", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name="pk_messages"),
+    )
+    op.create_index("ix_messages_conversation_id", "messages", ["conversation_id", "created_at"])
+    op.create_table(
+        "conversation_variables",
+        sa.Column("conversation_id", sa.String(64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("variable_id", sa.String(64), nullable=False),
+        sa.Column("value_type", sa.String(32), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("conversation_id", "name", name="pk_conversation_variables"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "message_feedbacks",
+        sa.Column("message_id", sa.String(64), nullable=False),
+        sa.Column("conversation_id", sa.String(64), nullable=False),
+        sa.Column("app_id", sa.String(64), nullable=False),
+        sa.Column("end_user_id", sa.String(64), nullable=False),
+        sa.Column("rating", sa.String(16), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name="pk_message_feedbacks"),
+    )
+    op.create_index("ix_message_feedbacks_app_id", "message_feedbacks", ["app_id", "created_at"])
+    op.create_index("ix_message_feedbacks_conversation_id", "message_feedbacks", ["conversation_id"])
