@@ -18,10 +18,13 @@ from actors.forms import FormsClient
 from actors.key_check import check_key
 from actors.settings import Settings
 from actors.start_actors import start_actors
+from actors.web_ports import WebPorts
 from actors.wiring import Ports, catalog_of
+from effects.address_guard import parse_networks
 from graph.errors import RefusedError
 from models.applications import model_applications
 from surfaces.app import build_app
+from surfaces.form_limits import FormLimits
 from surfaces.ports import SurfacePorts
 
 APP_NAME = "greenroom"
@@ -64,6 +67,8 @@ class Ingress:
 def surface_ports(ports: Ports) -> SurfacePorts:
     """Return what the surfaces act through, over the ports of this process."""
 
+    web = WebPorts(ports.settings, ports.database)
+
     async def check_ready() -> None:
         await check_key(ports.secrets.token_key, ports.installation)
         await start_actors(ports.settings)
@@ -74,9 +79,11 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         journal=ports.journal,
         forms=ports.forms,
         apps=ports.apps,
+        sites=web.sites,
         accounts=ports.accounts,
         plans=ports.plans,
         files=ports.files,
+        remote_files=web.client,
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
@@ -84,6 +91,13 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         check_ready=check_ready,
         blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
+        form_limits=FormLimits(
+            web.rate_counter,
+            ports.settings.web_form_rate_limit,
+            ports.settings.web_form_rate_window_s,
+            ports.settings.web_form_global_rate_limit,
+            parse_networks(ports.settings.trusted_proxies),
+        ),
     )
 
 

@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     http_allowed_networks: str = ""
     """Networks (comma separated) that requests of workflows may reach besides public addresses."""
 
+    web_form_rate_limit: int = Field(30, ge=1)
+    """How often one caller may open, answer, ask for an upload token of, or upload to forms in a window, each."""
+    web_form_rate_window_s: int = Field(60, ge=1)
+    web_form_global_rate_limit: int = Field(6000, ge=1)
+    """The same for all callers together whose address is not known."""
+    trusted_proxies: str = ""
+    """Networks (comma separated) of the proxies whose ``X-Forwarded-For`` counts; empty: no address is known."""
+
     models_file: Path | None = None
     """YAML file that says what the provider and model names of workflow files mean."""
     models: dict[str, Any] = Field(default_factory=dict)

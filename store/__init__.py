@@ -10,9 +10,12 @@ form_record.py                what goes into the store of forms and comes out of
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
+sites.py, site_record.py      SiteStore and SqlSites: the web address of an app
+web_tables.py                 the tables of sites and of uploads for forms
+rate_counters.py              RateCounter: how often something was done, in memory or in Redis
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
-                              memory_accounts.py, memory_files.py
+                              memory_accounts.py, memory_files.py, memory_sites.py
 errors.py                     what can go wrong with the store
 """

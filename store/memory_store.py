@@ -13,9 +13,10 @@ from hitl.submission import Submission
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
-from store.file_record import FileRecord
+from store.file_record import FileRecord, FormUpload
 from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
 from store.run_record import RunRecord
+from store.site_record import Site
 
 
 @dataclass(slots=True)
@@ -59,6 +60,8 @@ class MemoryStore:
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    form_uploads: dict[str, FormUpload] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
 
     def untaken(self, run_id: str) -> list[InboxItem]:

@@ -18,9 +18,21 @@ container_shapes.py  the same of the events of iterations and loops
 run_stream.py      the tail of a run as frames for one reader
 reconnect.py       where a reader begins who comes to a run
 sse.py             frames, pings, event ids
+web_app.py         ``/api``: runs, files and site for browsers with a passport
+passport.py        passports: what shows that a browser is one end user of one web app
+site_shape.py      how a site looks on the wire
+web_forms.py       ``/api/form``: forms and uploads for programs with a link
+form_limits.py     how often public forms may be read and answered
+client_address.py  from where a request comes, as trusted proxies say
+uploads.py         reading uploaded files, and what they must be like
+form_uploads.py    files uploaded for an answer: whose they are, how many
 form_lookup.py     what a form token stands for at a surface
+form_answers.py    a form as a reply, and an answer given twice
 form_page.py       the public page on which a person answers
-form_view.py       that page as HTML; its templates lie in pages/
+page_answer.py     what a person has sent from it
+form_view.py       that page as HTML
+form_field.py      one input of a form as HTML
+page_templates.py  the templates of pages, which lie in pages/
 form_markup.py     a form's content: markdown, sanitised, with its fields
 health.py          liveness and readiness
 """

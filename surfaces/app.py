@@ -13,6 +13,8 @@ from surfaces.form_page import add_form_page
 from surfaces.health import add_health
 from surfaces.ports import SurfacePorts
 from surfaces.service_api import add_service_api
+from surfaces.web_app import add_web_app
+from surfaces.web_forms import add_web_forms
 
 
 def build_app(ports: SurfacePorts) -> FastAPI:
@@ -21,6 +23,8 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     add_service_api(app, ports)
     add_files(app, ports)
+    add_web_app(app, ports)
+    add_web_forms(app, ports)
     add_form_page(app, ports)
     add_health(app, ports)
     app.add_exception_handler(GreenroomError, on_domain_error)

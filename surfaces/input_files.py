@@ -17,6 +17,7 @@ from graph.file_value import FILE_KINDS, remote_file, stored_file
 from hitl.answer_file import FileFacts
 from store.account_record import EndUser
 from store.file_record import FileOwner, FileRecord
+from store.form_record import TokenMatch
 from surfaces.ports import SurfacePorts
 
 _ID_NAMES: Final = ("upload_file_id", "tool_file_id", "related_id")
@@ -51,6 +52,20 @@ async def known_files(inputs: Mapping[str, Any], user: EndUser, ports: SurfacePo
         for file_id, record in uploads.records.items()
     }
     return KnownFiles(uploads=facts)
+
+
+async def recipients_files(inputs: Mapping[str, Any], match: TokenMatch, ports: SurfacePorts) -> KnownFiles:
+    """Return what is known of the uploads that an answer names, as far as this recipient uploaded them for the form."""
+    ids = [file_id for mapping in _mappings_in(inputs.values()) if (file_id := _id_in(mapping))]
+    table, form = ports.files.table, match.form
+    records = await table.of_recipient(form.form_id, match.recipient.recipient_id, ids) if ids else {}
+    return KnownFiles(uploads={file_id: facts_of(record, ports) for file_id, record in records.items()})
+
+
+def facts_of(record: FileRecord, ports: SurfacePorts) -> FileFacts:
+    """Return what is known of a stored file, with a link to it signed now."""
+    link = ports.links.link(record.owner.app_id, record.file_id)
+    return FileFacts(record.name, record.mime_type, record.size_bytes, link)
 
 
 def with_file_values(

@@ -17,7 +17,9 @@ from store.app_record import AppRecord, WorkflowVersion
 from store.files import FileShelf
 from store.form_record import AuditEntry, TokenMatch
 from store.run_record import RunRecord
+from store.site_record import Site
 from surfaces.file_links import FileLinks
+from surfaces.form_limits import FormLimits
 
 
 class Runs(Protocol):
@@ -91,8 +93,32 @@ class AppReads(Protocol):
         """Return the app of an API key, None for an unknown or revoked one."""
         ...
 
+    async def app(self, app_id: str) -> AppRecord | None:
+        """Return an app, None when there is none."""
+        ...
+
     async def version(self, version_id: str) -> WorkflowVersion | None:
         """Return a workflow version, None when there is none."""
+        ...
+
+
+class SiteReads(Protocol):
+    """What surfaces read of sites."""
+
+    async def site(self, app_id: str) -> Site | None:
+        """Return the site of an app, None when it has none."""
+        ...
+
+    async def site_by_code(self, code: str) -> Site | None:
+        """Return the site with this code, None when there is none."""
+        ...
+
+
+class RemoteFiles(Protocol):
+    """Fetches what lies at addresses that strangers choose."""
+
+    async def download(self, url: str, limit_bytes: int) -> tuple[bytes, str]:
+        """Return the content at ``url`` and its media type; NodeError where it cannot be had or is too large."""
         ...
 
 
@@ -103,6 +129,10 @@ class AccountReads(Protocol):
         self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False
     ) -> EndUser:
         """Return the end user whom an app's caller knows as ``session_id``; made at first sight."""
+        ...
+
+    async def end_user_by_id(self, end_user_id: str) -> EndUser | None:
+        """Return an end user, None when there is none."""
         ...
 
     async def account(self, account_id: str) -> Account | None:
@@ -127,9 +157,11 @@ class SurfacePorts:
     journal: JournalReads
     forms: FormReads
     apps: AppReads
+    sites: SiteReads
     accounts: AccountReads
     plans: Plans
     files: FileShelf
+    remote_files: RemoteFiles
     token_key: TokenKey
     clock: Clock
     public_url: str = "http://127.0.0.1:8000"
@@ -143,6 +175,8 @@ class SurfacePorts:
     blocked_extensions: frozenset[str] = frozenset()
     """Extensions, with their dot, that uploads may not have."""
     file_link_lifetime_s: float = 300.0
+    form_limits: FormLimits = field(default_factory=FormLimits)
+    """How often people without an account may read and answer forms."""
 
     @property
     def links(self) -> FileLinks:

@@ -4,6 +4,7 @@ Source: spec/http.md 2.3, 3.1, 3.2, 3.4 and 3.6; spec/hitl.md 4.7, 5.3 and 5.4.
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from hitl.form import FormStatus
 from hitl.surface import Surface
 from store.app_record import AppRecord
 from store.run_record import NewRun, RunRecord
-from surfaces.auth import calling_app, calling_user, named_user, require_mode
+from surfaces.auth import END_USER_TYPE, calling_app, calling_user, named_user, require_mode
 from surfaces.error_table import error_event
 from surfaces.errors import BadRequestError, InvalidParamError, ResourceNotFoundError
 from surfaces.event_shapes import RunLabel
@@ -32,16 +33,28 @@ from surfaces.run_stream import dispositions_of, event_frames, first_word, frame
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
 from surfaces.sse import EventStream, Position, event_frame, finished_frame, parse_position, with_pings
 
-INVOKE_SOURCE: Final = "service-api"
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "Connection": "keep-alive"}
 _TRACE_SESSION_LENGTH: Final = 200
 
 
-class RunEndpoints:
-    """Runs for the holders of an app's key."""
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Whose runs they are. ``user_type``: the type of their end users; ``invoke_source``: what is kept with a run."""
 
-    def __init__(self, ports: SurfacePorts) -> None:
+    surface: Surface
+    user_type: str
+    invoke_source: str
+
+
+KEY_HOLDERS: Final = Callers(Surface.SERVICE_API, END_USER_TYPE, "service-api")
+
+
+class RunEndpoints:
+    """Runs for the holders of an app's key; what needs no key of it, for the callers of another surface too."""
+
+    def __init__(self, ports: SurfacePorts, callers: Callers = KEY_HOLDERS) -> None:
         self._ports = ports
+        self._callers = callers
 
     async def run(self, request: Request) -> Response:
         """Run the app's published workflow, or the version that the path names."""
@@ -51,6 +64,10 @@ class RunEndpoints:
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
         _check_trace_session(request, payload)
+        return await self.started(request, app, user, payload)
+
+    async def started(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> Response:
+        """Run the app's published workflow, or the version that the path names, for ``user``."""
         version_id = await self._version(app, request.path_params.get("workflow_id"))
         plan = await self._ports.plans.plan(version_id)
         is_stream = payload.response_mode == "streaming"
@@ -61,7 +78,7 @@ class RunEndpoints:
             if not is_stream:
                 raise
             return self._stream(_single(event_frame(error_event(error, None))))
-        label = await label_of(order.run, Surface.SERVICE_API, self._ports)
+        label = await label_of(order.run, self._callers.surface, self._ports)
         if not is_stream:
             return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
@@ -73,6 +90,10 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
+        return await self.stopped(request, app, user)
+
+    async def stopped(self, request: Request, app: AppRecord, user: str) -> Response:
+        """Stop the run that the path names if it is one of ``user``."""
         run_id = canonical_id(request.path_params["task_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is not None and not record.is_terminal and await self._is_of(record, app, user):
@@ -84,20 +105,23 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(request.query_params)
         require_mode(app, "workflow", "advanced-chat")
+        return await self.followed(request, app, user, until_pause=not _is_true(request, "continue_on_pause"))
+
+    async def followed(self, request: Request, app: AppRecord, user: str, *, until_pause: bool) -> Response:
+        """Follow the run that the path names if it is one of ``user``."""
         position = position_of(request)
         run_id = canonical_id(request.path_params["run_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is None or not await self._is_of(record, app, user):
             raise ResourceNotFoundError("Workflow run not found")
         facts = await self._ports.journal.read(record.run_id)
-        label = await label_of(record, Surface.SERVICE_API, self._ports)
+        label = await label_of(record, self._callers.surface, self._ports)
         if position is None and is_finished(facts):
             last = self._ports.links.refreshed_frame(_last_event(label, facts), label.app_id, finished_frame)
             return EventStream(_single(last), _STREAM_HEADERS)
         is_snapshot = _is_true(request, "include_state_snapshot")
         answered = await self._answered_here(record, facts)
         start = beginning(facts, position, is_snapshot, answered)
-        until_pause = not _is_true(request, "continue_on_pause")
         return self._stream(await self._frames(label, facts, start, until_pause), _STREAM_HEADERS)
 
     async def _frames(
@@ -148,7 +172,7 @@ class RunEndpoints:
         self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
     ) -> RunOrder:
         checked_inputs = check_inputs(plan.start_form, payload.inputs)
-        end_user = await calling_user(app, user, self._ports)
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
         uploads = await uploads_in([*checked_inputs.values(), payload.files], end_user, self._ports)
         inputs = with_file_values(plan.start_form, checked_inputs, uploads)
         files = file_values(payload.files or [], "files", uploads)
@@ -158,7 +182,7 @@ class RunEndpoints:
             app_id=app.app_id,
             version_id=version_id,
             mode=app.mode,
-            invoke_source=INVOKE_SOURCE,
+            invoke_source=self._callers.invoke_source,
             created_by_role="end_user",
             created_by_id=end_user.end_user_id,
             user=user,
@@ -194,10 +218,11 @@ class RunEndpoints:
         """Whether a run is one that this user of this app has started."""
         if record.app_id != app.app_id or record.created_by_role != "end_user":
             return False
-        return record.created_by_id == (await calling_user(app, user, self._ports)).end_user_id
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
+        return record.created_by_id == end_user.end_user_id
 
     async def _answered_here(self, record: RunRecord, facts: list[tuple[int, Fact]]) -> str | None:
-        """Return the form of the newest accepted answer of a paused run, if that came through ``/v1``."""
+        """Return the form of the newest accepted answer of a paused run, if that came through this surface."""
         if pause_of(facts) is None:
             return None
         forms = await self._ports.forms.by_run(record.run_id)
@@ -208,7 +233,7 @@ class RunEndpoints:
         entries = await self._ports.forms.audit(newest.form_id)
         return (
             newest.form_id
-            if any(entry.event == "submitted" and entry.via == Surface.SERVICE_API for entry in entries)
+            if any(entry.event == "submitted" and entry.via == self._callers.surface for entry in entries)
             else None
         )
 

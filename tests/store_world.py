@@ -27,8 +27,10 @@ from store.memory_apps import MemoryApps
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from store.run_record import JournalWrite, NewRun
+from store.sites import SiteStore, SqlSites
 
 NOW = 1_781_000_000.0
 ANSWER = Submission("approve", "Approve", {"comment": "fine"})
@@ -47,6 +49,7 @@ class StoreWorld:
     installation: Installation
     blobs: Blobs
     files: FileTable
+    sites: SiteStore
     database: Database | None = None
 
 
@@ -54,7 +57,7 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), MemorySites(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -62,7 +65,16 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, SqlFiles(database), database)
+    return StoreWorld(
+        make_url(url).get_backend_name(),
+        journal,
+        forms,
+        *others,
+        blobs,
+        SqlFiles(database),
+        SqlSites(database),
+        database,
+    )
 
 
 def make_id(*parts: object) -> str:

@@ -35,6 +35,7 @@ from store.memory_apps import MemoryApps
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from surfaces.app import build_app
 from surfaces.ports import SurfacePorts
@@ -224,9 +225,11 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
         journal=journal,
         forms=hitl.forms,
         apps=apps,
+        sites=MemorySites(store),
         accounts=accounts,
         plans=plans,
         files=FileShelf(table, store.blobs),
+        remote_files=client,
         token_key=KEY,
         clock=clock,
         version="0.0.test",
