@@ -66,7 +66,6 @@ class Ingress:
 
 def surface_ports(ports: Ports) -> SurfacePorts:
     """Return what the surfaces act through, over the ports of this process."""
-
     web = WebPorts(ports.settings, ports.database)
 
     async def check_ready() -> None:

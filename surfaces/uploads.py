@@ -235,8 +235,6 @@ def _mime_type(name: str, head: bytes) -> str:
     """
     named = _TYPES.guess_type(name)[0]
     found = filetype.guess_mime(head) if head else None
-    if named is None:
-        return found or _OCTETS
     kind, shown = kind_of(name, named), (found or "").partition("/")[0]
     is_other = named == _PDF and found != _PDF
     if kind in _SEEN_KINDS and extension_of(name) not in _UNSEEN_EXTENSIONS:
@@ -244,7 +242,7 @@ def _mime_type(name: str, head: bytes) -> str:
         is_other = shown not in ({"audio", "video"} if kind in ("audio", "video") else {kind})
     if is_other:
         raise FileContentError(f"The content of this file is not that of a {extension_of(name)} file.")
-    return named
+    return named or found or _OCTETS
 
 
 def _head_of(file: BinaryIO) -> bytes:
