@@ -5,7 +5,7 @@ Unknown, malformed, foreign, revoked and outdated tokens all look alike, and eac
 
 from hitl.errors import FormNotFoundError
 from hitl.form_token import Purpose, hash_token
-from hitl.policy import may_act
+from hitl.policy import honours, may_act
 from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.ports import SurfacePorts
@@ -28,7 +28,8 @@ async def form_of_token(
 
     Source: spec/hitl.md 1.8, spec/beyond.md 2.
     """
-    match = await ports.forms.by_token(hash_token(token))
+    # What was minted for elsewhere is not found either: so no miss reads more than another.
+    match = await ports.forms.by_token(hash_token(token), honours(at), (purpose,))
     if match is None or not _opens(match, at, app_id, purpose):
         raise FormNotFoundError()
     return match

@@ -9,9 +9,10 @@ from actors.plans import Plans
 from graph.events import Fact
 from graph.ports import Clock
 from hitl.form import Form
-from hitl.form_token import TokenKey
+from hitl.form_token import Purpose, TokenKey
 from hitl.recipient import Recipient
 from hitl.submission import Submission
+from hitl.surface import Surface
 from store.account_record import Account, EndUser
 from store.app_record import AppRecord, WorkflowVersion
 from store.files import FileShelf
@@ -65,8 +66,10 @@ class JournalReads(Protocol):
 class FormReads(Protocol):
     """What surfaces read of forms."""
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
-        """Return what a form token stands for, by its hash."""
+    async def by_token(
+        self, token_hash: bytes, surfaces: Sequence[Surface], purposes: Sequence[Purpose]
+    ) -> TokenMatch | None:
+        """Return what a form token stands for, by its hash, if it was minted for one of surfaces and purposes."""
         ...
 
     async def by_run(self, run_id: str) -> list[Form]:
