@@ -86,7 +86,7 @@ def file_hint(declared: Mapping[str, Any]) -> str:
     what = f"{many}: {', '.join(words)}" if many and words else many or ", ".join(words) or "Any file"
     limits = sorted({max_bytes(each) // _MIB for each in types or FILE_KINDS})
     largest = f"{limits[0]} MB" if len(limits) == 1 else f"{limits[0]} to {limits[-1]} MB, by kind"
-    return f"{what[:1].upper()}{what[1:]}. Each at most {largest}."
+    return f"{what[:1].upper()}{what[1:]}. {'Each at' if many else 'At'} most {largest}."
 
 
 def _allowed_types(declared: Mapping[str, Any]) -> list[str]:

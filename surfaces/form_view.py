@@ -37,7 +37,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex, nofollow",
 }
-_UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"))
+_UNITS: Final = ((86_400, "days"), (3600, "hours"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def form_page(shown: ShownForm, entered: Entered, status: int = 200) -> Response
         style=_STYLE,
         title=asked.node_title or "Your answer is needed",
         app_name=shown.app_name,
-        due=f"{due:%Y-%m-%d %H:%M} UTC",
+        due=f"{due.day} {due:%B %Y, %H:%M} UTC",
         due_iso=f"{due:%Y-%m-%dT%H:%MZ}",
         left=time_left(due_at - shown.now),
         reason=entered.reason,
@@ -133,12 +133,12 @@ def default_values(asked: FormDefinition) -> dict[str, str]:
 
 
 def time_left(seconds: float) -> str:
-    """Return how long something lasts as a person says it, in its largest unit and rounded down."""
+    """Return how long something lasts as a person says it: in the largest unit of which there are two, rounded down."""
     for length_s, unit in _UNITS:
-        count = int(seconds // length_s)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"
+        if seconds >= 2 * length_s:
+            return f"{int(seconds // length_s)} {unit}"
+    minutes = int(seconds // 60)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}" if minutes else "less than a minute"
 
 
 def _select_faults(asked: FormDefinition, values: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from surfaces.errors import BadRequestError, FileContentError, RequestError, Uns
 from surfaces.form_uploads import FILE_TYPES, check_wanted, initiator_of, kept
 from surfaces.ports import SurfacePorts
 from surfaces.schemas import read_body
-from surfaces.uploads import is_multipart, multipart_form, seen
+from surfaces.uploads import is_multipart, multipart_form, plain_name, seen
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 200
@@ -155,8 +155,7 @@ async def _new_files(
     ports: SurfacePorts,
 ) -> list[FileRecord]:
     """Return the new files of an input as they are kept from now on; what cannot be kept becomes a fault."""
-    name = declared["output_variable_name"]
-    records = []
+    faults, records = [], []
     for file in files:
         try:
             if owner is None:
@@ -165,9 +164,11 @@ async def _new_files(
             check_wanted([declared], upload)
             record = await kept(upload, match, owner, ports)
         except (RequestError, UploadLimitError) as error:
-            answer.faults[name] = str(error)
+            faults.append(f"{plain_name(file.filename or '')}: {error}")
         else:
             records.append(record)
+    if faults:
+        answer.faults[declared["output_variable_name"]] = " ".join(faults)
     return records
 
 

@@ -19,7 +19,7 @@ import filetype
 import uuid_utils
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from graph.file_value import MAX_FILE_BYTES, extension_of, kind_of, max_bytes
 from store.file_record import FileOwner, FileRecord, NewFile
@@ -93,15 +93,23 @@ async def multipart_form(request: Request, field_limit_bytes: int = _ENVELOPE_BY
             raise _too_large(MAX_FILE_BYTES)
         return message
 
-    bounded = Request(request.scope, receive)
+    parser = MultiPartParser(
+        request.headers,
+        Request(request.scope, receive).stream(),
+        max_files=_MAX_PARTS,
+        max_fields=2 * _MAX_PARTS,
+        max_part_size=field_limit_bytes,
+    )
     try:
-        form = await bounded.form(max_files=_MAX_PARTS, max_fields=2 * _MAX_PARTS, max_part_size=field_limit_bytes)
-    except HTTPException as error:
-        raise BadRequestError(f"The form cannot be read: {error.detail}") from error
-    try:
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise BadRequestError(f"The form cannot be read: {error.message}") from error
         yield form
     finally:
-        await form.close()
+        # Its own list: of a body that was cut off or refused halfway it leaves files open.
+        for file in parser._files_to_close_on_error:
+            file.close()
 
 
 def one_file(form: FormData, ports: SurfacePorts) -> Upload:

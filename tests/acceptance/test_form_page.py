@@ -54,6 +54,8 @@ async def test_page_shows_the_form(world: World) -> None:
         _, page = await opened(client, link)
     assert page.status_code == 200
     assert "<p>Write about tea?</p>" in page.text
+    assert '<time datetime="2026-06-10T22:13Z">10 June 2026, 22:13 UTC</time> (36 hours left)' in page.text
+    assert '<p class="app">test</p>' in page.text
     assert '<textarea id="field-1" name="input.comment"' in page.text
     assert '<label for="field-1">Comment</label>' in page.text
     assert re.findall(r'name="action" value="(\w+)"', page.text) == ["approve", "reject"]

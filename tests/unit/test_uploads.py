@@ -96,11 +96,11 @@ def test_name_is_one_visible_segment(sent: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("declared", "hint"),
     [
-        ({"type": "file", "allowed_file_types": ["image"]}, "Images. Each at most 10 MB."),
-        ({"type": "file", "allowed_file_types": []}, "Any file. Each at most 10 to 100 MB, by kind."),
+        ({"type": "file", "allowed_file_types": ["image"]}, "Images. At most 10 MB."),
+        ({"type": "file", "allowed_file_types": []}, "Any file. At most 10 to 100 MB, by kind."),
         (
             {"type": "file", "allowed_file_types": ["custom"], "allowed_file_extensions": ["CSV", ".x"]},
-            ".csv files, .x files. Each at most 15 MB.",
+            ".csv files, .x files. At most 15 MB.",
         ),
         (
             {"type": "file-list", "allowed_file_types": ["document"], "number_limits": 3},
@@ -117,6 +117,6 @@ def test_hint_says_which_files_are_taken(declared: dict[str, Any], hint: str) ->
 def test_sizes_and_times_read_well() -> None:
     """The largest unit that fits, rounded down where something runs out."""
     assert [shown_size(size) for size in (0, 1500, 1 << 20, 25 << 19)] == ["1 KB", "1 KB", "1.0 MB", "12.5 MB"]
-    assert [time_left(seconds) for seconds in (0, 59, 60, 7199, 7200, 86_400 * 2.9)] == [
-        "less than a minute", "less than a minute", "1 minute", "1 hour", "2 hours", "2 days",
+    assert [time_left(seconds) for seconds in (0, 59, 60, 7199, 7200, 129_600, 86_400 * 2.9)] == [
+        "less than a minute", "less than a minute", "1 minute", "119 minutes", "2 hours", "36 hours", "2 days",
     ]  # fmt: skip
