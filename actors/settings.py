@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from effects.address_guard import InvalidNetworkError, parse_networks
+
 _SECRET_FIELDS = frozenset({"database_password", "redis_password"})
 
 
@@ -104,6 +106,15 @@ class Settings(BaseSettings):
             if password is not None:
                 values = {password_name: password, **values, url_name: url}
         return values
+
+    @field_validator("http_allowed_networks", "trusted_proxies")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
+        try:
+            parse_networks(text)
+        except InvalidNetworkError as error:
+            raise ValueError("must be networks such as 10.1.0.0/16, separated by commas") from error
+        return text
 
     @field_validator("redis_url")
     @classmethod

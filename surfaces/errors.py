@@ -6,7 +6,7 @@ RequestError
   StoredFileNotFoundError  FileAccessDeniedError
   FileContentError  FileExtensionBlockedError  RemoteFileError
 
-UploadTokenError  FormRateLimitError  and the others stand beside it.
+UploadTokenError, RateLimitError, FormRateLimitError and the others stand beside it.
 """
 
 from graph.errors import DefectError, RefusedError, UnavailableError
@@ -138,17 +138,23 @@ class UploadTokenError(RefusedError):
         return self.message
 
 
-class FormRateLimitError(UnavailableError):
-    """A form was opened, answered or uploaded to too often; the person tries again after ``retry_after_s`` seconds."""
+class RateLimitError(UnavailableError):
+    """A caller without an account asks too often; the client tries again after ``retry_after_s`` seconds."""
 
-    code = "web_form_rate_limit_exceeded"
+    code = "too_many_requests"
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(retry_after_s)
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        return "Too many requests for this form. Please try again later."
+        return "Too many requests. Please try again later."
+
+
+class FormRateLimitError(RateLimitError):
+    """A form was opened, answered or uploaded to too often; the person tries again after ``retry_after_s`` seconds."""
+
+    code = "web_form_rate_limit_exceeded"
 
 
 class UnsupportedMediaTypeError(RefusedError):

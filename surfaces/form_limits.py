@@ -16,10 +16,10 @@ from effects.address_guard import Network
 from hitl.form_token import is_well_formed
 from store.rate_counters import LocalCounter, RateCounter
 from surfaces.client_address import caller_of
-from surfaces.errors import FormRateLimitError
+from surfaces.errors import FormRateLimitError, RateLimitError
 
 FormUse = Literal["read", "submit", "upload_token", "upload"]
-"""What is limited, each by itself."""
+"""What is done with forms, each limited by itself."""
 
 _HASH_LETTERS: Final = 32
 
@@ -43,20 +43,35 @@ class FormLimits:
         Raises:
             FormRateLimitError: there were too many; it says when to try again.
         """
-        caller = caller_of(request, self.trusted)
-        if caller is not None:
-            await self._count(f"{use}:address:{caller.replace('/', '-')}", self.count)
-            return
-        # The wide limit first: it bounds how many names are counted.
-        await self._count(f"{use}:all", self.global_count)
         # What cannot be a token opens nothing, and all of it together must not be one small bucket.
-        if is_well_formed(token):
-            await self._count(f"{use}:token:{_name_of(token)}", self.count)
-
-    async def _count(self, name: str, count: int) -> None:
-        retry_after_s = await self.counter.take(name, count, self.window_s)
+        name = _name_of(token) if is_well_formed(token) else None
+        retry_after_s = await self._counted(use, request, name)
         if retry_after_s is not None:
             raise FormRateLimitError(retry_after_s)
+
+    async def take_passport(self, request: Request) -> None:
+        """Count one passport that is asked for: each makes an end user.
+
+        Raises:
+            RateLimitError: there were too many; it says when to try again.
+        """
+        retry_after_s = await self._counted("passport", request, None)
+        if retry_after_s is not None:
+            raise RateLimitError(retry_after_s)
+
+    async def _counted(self, use: str, request: Request, name: str | None) -> float | None:
+        """Return None when one more use was counted, else after how many seconds the next may be."""
+        caller = caller_of(request, self.trusted)
+        if caller is not None:
+            return await self._take(f"{use}:address:{caller.replace('/', '-')}", self.count)
+        # The wide limit first: it bounds how many names are counted.
+        retry_after_s = await self._take(f"{use}:all", self.global_count)
+        if retry_after_s is None and name is not None:
+            retry_after_s = await self._take(f"{use}:token:{name}", self.count)
+        return retry_after_s
+
+    async def _take(self, name: str, count: int) -> float | None:
+        return await self.counter.take(name, count, self.window_s)
 
 
 def _name_of(token: str) -> str:

@@ -47,10 +47,12 @@ async def issued(request: Request, ports: SurfacePorts) -> str:
         UnauthorizedError: no code is named.
         ResourceNotFoundError: there is no such site, or it is closed.
         BadRequestError: the ``user_id`` is too long.
+        RateLimitError: too many passports were asked for.
     """
     code = request.headers.get(_CODE_HEADER, "")
     if not code:
         raise UnauthorizedError("X-App-Code header is missing.")
+    await ports.form_limits.take_passport(request)
     site = await ports.sites.site_by_code(code)
     app = await ports.apps.app(site.app_id) if site is not None and site.is_open else None
     if app is None:

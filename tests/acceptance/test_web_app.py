@@ -11,6 +11,7 @@ from joserfc.jwk import OctKey
 
 from approval import RUN, approval, straight, two_approvals
 from surface_world import World, events_of, make_world, names_of
+from surfaces.form_limits import FormLimits
 
 
 @pytest.fixture
@@ -67,6 +68,18 @@ async def test_passport_needs_the_code_of_an_open_site(world: World) -> None:
     assert (none.status_code, none.json()["message"]) == (401, "X-App-Code header is missing.")
     assert [each.status_code for each in (unknown, closed, long)] == [404, 404, 400]
     assert unknown.text == closed.text
+
+
+async def test_passports_are_limited() -> None:
+    """Each passport makes an end user, so there are only so many in a while."""
+    world = await make_world(approval(), form_limits=FormLimits(global_count=2))
+    async with world.client("") as client:
+        headers = {"X-App-Code": code_of(world)}
+        replies = [await client.get("/api/passport", headers=headers) for _ in range(3)]
+    assert [each.status_code for each in replies] == [200, 200, 429]
+    assert replies[2].json()["code"] == "too_many_requests"
+    assert 1 <= int(replies[2].headers["retry-after"]) <= 60
+    assert len(world.store.end_users) == 2
 
 
 async def test_user_id_never_leads_to_the_users_of_a_key(world: World) -> None:
