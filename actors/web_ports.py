@@ -34,5 +34,5 @@ class WebPorts:
     @cached_property
     def rate_counter(self) -> RateCounter:
         """How often requests come: over all processes where Redis is configured, else in this one."""
-        url = self._settings.redis_url_to_open()
-        return SharedCounter(url) if url else LocalCounter()
+        # The URL to open is never empty where a password is set.
+        return SharedCounter(self._settings.redis_url_to_open()) if self._settings.redis_url else LocalCounter()
