@@ -72,12 +72,11 @@ async def test_content_that_is_not_what_its_name_says_is_refused(name: str, cont
         await looked_at(name, BytesIO(content), len(content), world.ports)
 
 
-def test_tables_of_the_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tables_of_the_machine_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another media type in the system's tables changes nothing here."""
-    from surfaces import uploads
-
+    world = await make_world(approval())
     monkeypatch.setattr(mimetypes, "guess_type", lambda name: ("image/png", None))
-    assert uploads._mime_type("a.txt", HTML) == "text/plain"
+    assert (await looked_at("a.txt", BytesIO(HTML), len(HTML), world.ports)).mime_type == "text/plain"
 
 
 @pytest.mark.parametrize(
