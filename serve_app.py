@@ -18,12 +18,15 @@ from actors.forms import FormsClient
 from actors.key_check import check_key
 from actors.settings import Settings
 from actors.start_actors import start_actors
+from actors.web_ports import WebPorts
 from actors.wiring import Ports, catalog_of
+from effects.address_guard import parse_networks
 from graph.errors import RefusedError
 from models.applications import model_applications
 from store.chats import SqlChats
 from surfaces.app import build_app
 from surfaces.console_ports import ConsolePorts
+from surfaces.form_limits import FormLimits
 from surfaces.ports import SurfacePorts
 
 APP_NAME = "greenroom"
@@ -65,6 +68,7 @@ class Ingress:
 
 def surface_ports(ports: Ports) -> SurfacePorts:
     """Return what the surfaces act through, over the ports of this process."""
+    web = WebPorts(ports.settings, ports.database)
 
     async def check_ready() -> None:
         await check_key(ports.secrets.token_key, ports.installation)
@@ -76,11 +80,13 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         journal=ports.journal,
         forms=ports.forms,
         apps=ports.apps,
+        sites=web.sites,
         accounts=ports.accounts,
         console=ConsolePorts.over(ports.database, ports.accounts, ports.apps, ports.settings.workspace_name),
         plans=ports.plans,
         files=ports.files,
         chats=SqlChats(ports.database, ports.blobs),
+        remote_files=web.client,
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
@@ -89,6 +95,13 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
         chat_history_chars=ports.settings.chat_history_chars,
+        form_limits=FormLimits(
+            web.rate_counter,
+            ports.settings.web_form_rate_limit,
+            ports.settings.web_form_rate_window_s,
+            ports.settings.web_form_global_rate_limit,
+            parse_networks(ports.settings.trusted_proxies),
+        ),
     )
 
 

@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from effects.address_guard import InvalidNetworkError, parse_networks
+
 _SECRET_FIELDS = frozenset({"database_password", "redis_password"})
 
 
@@ -72,6 +74,14 @@ class Settings(BaseSettings):
     http_allowed_networks: str = ""
     """Networks (comma separated) that requests of workflows may reach besides public addresses."""
 
+    web_form_rate_limit: int = Field(30, ge=1)
+    """How often one caller may open, answer, ask for an upload token of, or upload to forms in a window, each."""
+    web_form_rate_window_s: int = Field(60, ge=1)
+    web_form_global_rate_limit: int = Field(6000, ge=1)
+    """The same for all callers together whose address is not known."""
+    trusted_proxies: str = ""
+    """Networks (comma separated) of the proxies whose ``X-Forwarded-For`` counts; empty: no address is known."""
+
     models_file: Path | None = None
     """YAML file that says what the provider and model names of workflow files mean."""
     models: dict[str, Any] = Field(default_factory=dict)
@@ -99,6 +109,15 @@ class Settings(BaseSettings):
             if password is not None:
                 values = {password_name: password, **values, url_name: url}
         return values
+
+    @field_validator("http_allowed_networks", "trusted_proxies")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
+        try:
+            parse_networks(text)
+        except InvalidNetworkError as error:
+            raise ValueError("must be networks such as 10.1.0.0/16, separated by commas") from error
+        return text
 
     @field_validator("redis_url")
     @classmethod

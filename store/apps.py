@@ -16,6 +16,7 @@ from store.app_record import AppRecord, WorkflowVersion, hash_key, new_key, vers
 from store.database import AnyRow, Database
 from store.errors import AmbiguousAppError, AppNotFoundError
 from store.run_rows import insert_once
+from store.sites import insert_site
 from store.tables import api_keys, apps, workflow_versions
 
 __all__ = ["AppRecord", "AppStore", "SqlApps", "WorkflowVersion"]
@@ -33,7 +34,7 @@ class AppStore(Protocol):
         app_id: str | None = None,
         is_published: bool = True,
     ) -> tuple[str, str]:
-        """Store a workflow file as a new app, or as a version of one.
+        """Store a workflow file as a new app with a site, or as a version of one.
 
         Args:
             workspace_id: whose app it is.
@@ -155,6 +156,7 @@ class SqlApps:
         def work(connection: Connection) -> None:
             if app_id is None:
                 insert_once(connection, apps, {"app_id": new_id, "published_version_id": None} | made | shown)
+                insert_site(connection, new_id)
             else:
                 of_workspace = _UPDATE_APP.where(apps.c.workspace_id == workspace_id)
                 if connection.execute(of_workspace.values(shown), {"key_app_id": app_id}).rowcount == 0:

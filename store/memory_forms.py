@@ -8,10 +8,13 @@ from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, close, submit
+from hitl.form_token import Purpose
 from hitl.recipient import Recipient
 from hitl.submission import Submission
+from hitl.surface import Surface
 from store.errors import GenerationConflictError
 from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
+from store.forms import ALL_PURPOSES, ALL_SURFACES
 from store.memory_store import MemoryStore
 from store.run_record import TERMINAL
 
@@ -39,9 +42,16 @@ class MemoryForms:
         """Return a form, or None; see FormStore."""
         return self._store.forms.get(form_id)
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
+    async def by_token(
+        self,
+        token_hash: bytes,
+        surfaces: Sequence[Surface] = ALL_SURFACES,
+        purposes: Sequence[Purpose] = ALL_PURPOSES,
+    ) -> TokenMatch | None:
         """Return what a token stands for; see FormStore."""
         token = self._store.tokens.get(token_hash)
+        if token is not None and (token.surface not in surfaces or token.purpose not in purposes):
+            return None
         recipient = self._store.recipients.get(token.recipient_id) if token else None
         if token is None or recipient is None or not recipient.is_active or recipient.generation != token.generation:
             return None

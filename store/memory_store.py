@@ -15,10 +15,11 @@ from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
 from store.chat_record import Conversation, ConversationVariable, Feedback, Message
-from store.file_record import FileRecord
+from store.file_record import FileRecord, FormUpload
 from store.form_record import SYSTEM, AuditEntry, TokenRow, new_entry
 from store.login_record import Login
 from store.run_record import RunRecord
+from store.site_record import Site
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class MemoryStore:
     drafts: dict[str, Any] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    form_uploads: dict[str, FormUpload] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     variables: dict[str, dict[str, ConversationVariable]] = field(default_factory=dict)

@@ -25,9 +25,21 @@ told_text.py       what text of a run a reader has; the ids of events
 run_stream.py      the tail of a run as frames for one reader
 reconnect.py       where a reader begins who comes to a run
 sse.py             frames, pings, event ids
+web_app.py         ``/api``: runs, files and site for browsers with a passport
+passport.py        passports: what shows that a browser is one end user of one web app
+site_shape.py      how a site looks on the wire
+web_forms.py       ``/api/form``: forms and uploads for programs with a link
+form_limits.py     how often public forms may be read and answered
+client_address.py  from where a request comes, as trusted proxies say
+uploads.py         reading uploaded files, and what they must be like
+form_uploads.py    files uploaded for an answer: whose they are, how many
 form_lookup.py     what a form token stands for at a surface
+form_answers.py    a form as a reply, and an answer given twice
 form_page.py       the public page on which a person answers
-form_view.py       that page as HTML; its templates lie in pages/
+page_answer.py     what a person has sent from a page, and the answer that it makes
+form_view.py       that page as HTML
+form_field.py      one input of a form as HTML
+page_templates.py  the templates of pages, which lie in pages/
 form_markup.py     a form's content: markdown, sanitised, with its fields
 console.py         ``/console/api``: its routes
 console_auth.py    who calls the console, and whether a change is its own; console_tokens.py: access and CSRF tokens
@@ -35,7 +47,7 @@ console_login.py   logging in and out, the first password; credentials.py: addre
 console_forms.py   forms answered by accounts, by token and by id
 console_runs.py    runs of accounts: started, followed, stopped; console_lists.py: looked at
 console_inbox.py   the inbox: listed, decided in bulk, claimed, handed on
-inbox_page.py      the inbox in a browser; page_fields.py: what was entered on a page
+inbox_page.py      the inbox in a browser
 console_editor.py  a human-input node tried out
 console_drafts.py  drafts saved, published, imported
 console_ports.py   what the console needs from below; inbox_ports.py: what inboxes do

@@ -16,6 +16,8 @@ from surfaces.health import add_health
 from surfaces.inbox_page import add_inbox_pages
 from surfaces.ports import SurfacePorts
 from surfaces.service_api import add_service_api
+from surfaces.web_app import add_web_app
+from surfaces.web_forms import add_web_forms
 
 
 def build_app(ports: SurfacePorts) -> FastAPI:
@@ -25,6 +27,8 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     add_service_api(app, ports)
     add_chat_api(app, ports)
     add_files(app, ports)
+    add_web_app(app, ports)
+    add_web_forms(app, ports)
     add_form_page(app, ports)
     add_console(app, ports)
     add_inbox_pages(app, ports)

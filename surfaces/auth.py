@@ -61,9 +61,9 @@ def user_or_nobody(values: Mapping[str, Any]) -> str:
     return named_user(values) if values.get("user") else ""
 
 
-async def calling_user(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
-    """Return the end user of ``app`` whom its callers know as ``user``."""
-    return await ports.accounts.end_user(app.workspace_id, app.app_id, user, END_USER_TYPE)
+async def calling_user(app: AppRecord, user: str, ports: SurfacePorts, type: str = END_USER_TYPE) -> EndUser:
+    """Return the end user of ``app`` whom its callers of this ``type`` know as ``user``."""
+    return await ports.accounts.end_user(app.workspace_id, app.app_id, user, type)
 
 
 async def calling_user_or_default(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:

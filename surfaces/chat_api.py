@@ -22,7 +22,7 @@ from surfaces.errors import JournalGapError, MessageFailedError
 from surfaces.event_shapes import RunLabel
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection
-from surfaces.run_endpoints import INVOKE_SOURCE, RunEndpoints, check_trace_session
+from surfaces.run_endpoints import KEY_HOLDERS, RunEndpoints, check_trace_session
 from surfaces.run_events import position_of, single
 from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
 from surfaces.schemas import checked, read_object, run_reply
@@ -47,7 +47,7 @@ class ChatMessages:
         version_id = await self._runs.version(app, payload.workflow_id or None)
         plan = await self._ports.plans.plan(version_id)
         end_user = await calling_user(app, user, self._ports)
-        asking = Asking(app, version_id, plan, user, end_user, INVOKE_SOURCE)
+        asking = Asking(app, version_id, plan, user, end_user, KEY_HOLDERS.invoke_source)
         return await self.answer(asking, payload, Surface.SERVICE_API, position_of(request) is not None)
 
     async def answer(self, asking: Asking, payload: ChatRequestPayload, surface: Surface, has_ids: bool) -> Response:
@@ -86,7 +86,7 @@ class ChatMessages:
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_chat(app)
-        return await self._runs.stop_task(request, app, user)
+        return await self._runs.stopped(request, app, user)
 
     async def _whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
         """Run a message and return the reply of blocking mode, made of the facts that a stream would have told.

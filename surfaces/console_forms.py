@@ -11,7 +11,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from actors.messages import SubmitOrder
+from actors.messages import KnownFiles, SubmitOrder
 from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.form_state import check_open
@@ -21,9 +21,8 @@ from hitl.surface import Surface
 from store.file_record import FileOwner
 from store.login_record import LoggedIn
 from surfaces.console_auth import calling_account
-from surfaces.console_ports import Digests
 from surfaces.form_lookup import form_of_token
-from surfaces.input_files import known_files
+from surfaces.input_files import known_files, recipients_files
 from surfaces.ports import SurfacePorts
 from surfaces.schemas import checked, read_object, reply
 
@@ -62,22 +61,22 @@ class ConsoleForms:
 
     async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
         if request.method == "GET":
-            return reply(shown(form, self._ports.console.digests))
+            return reply(shown(form, self._ports))
         body = checked(ConsoleAnswer, await read_object(request, self._ports.max_body_bytes))
         await answer_form(form, recipient, body, login, self._ports)
         return reply({})
 
 
-def shown(form: Form, digests: Digests | None = None) -> dict[str, Any]:
-    """Return a form as the console is told of it.
+def shown(form: Form, ports: SurfacePorts) -> dict[str, Any]:
+    """Return a form as the console is told of it; links to files in it are signed now.
 
     Raises:
         FormAlreadySubmittedError: it has its answer. One whose time is over is still shown.
     """
     if form.status is FormStatus.SUBMITTED:
         raise FormAlreadySubmittedError(form.form_id)
-    asked = form.definition
-    return {
+    asked, digests = form.definition, ports.console.digests
+    told = {
         "form_content": asked.form_content,
         "inputs": asked.inputs,
         "user_actions": asked.actions,
@@ -86,8 +85,9 @@ def shown(form: Form, digests: Digests | None = None) -> dict[str, Any]:
         "default_values": asked.resolved_default_values,
         "node_title": asked.node_title,
         "display_in_ui": asked.display_in_ui,
-        **({"form_digest": digests.form_digest(asked)} if digests else {}),
     }
+    digest = {"form_digest": digests.form_digest(asked)} if digests else {}
+    return ports.links.refreshed(told, form.app_id) | digest
 
 
 async def any_form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> Form:
@@ -136,6 +136,8 @@ async def answer_form(
     if answer.form_digest is not None and ports.console.digests is not None:
         ports.console.digests.check_digest(form, answer.form_digest)
     owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
+    own = await known_files(answer.inputs, owner, ports)
+    uploaded = await recipients_files(answer.inputs, recipient, ports)
     await ports.submissions.submit(
         SubmitOrder(
             form_id=form.form_id,
@@ -145,6 +147,6 @@ async def answer_form(
             inputs=answer.inputs,
             via=Surface.CONSOLE,
             account_id=login.account.account_id,
-            files=await known_files(answer.inputs, owner, ports),
+            files=KnownFiles(uploads={**own.uploads, **uploaded.uploads}),
         )
     )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from graph.errors import GreenroomError, RefusedError, UnavailableError
+from surfaces.errors import UploadTokenError
 
 _STATUS: Final[Mapping[str, int]] = {
     "invalid_param": 400,
@@ -24,6 +25,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "app_unavailable": 400,
     "invalid_form_data": 400,
     "no_file_uploaded": 400,
+    "file_extension_blocked": 400,
+    "remote_file_upload_error": 400,
     "too_many_files": 400,
     "filename_not_exists_error": 400,
     "unauthorized": 401,
@@ -48,6 +51,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "unsupported_file_type": 415,
     "too_many_requests": 429,
     "email_code_login_limit": 429,
+    "web_form_rate_limit_exceeded": 429,
     "schema_outdated": 503,
     "code_version": 503,
     "key_mismatch": 503,
@@ -98,7 +102,7 @@ def answer_for(error: BaseException) -> Answer:
         retry = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         return Answer(_STATUS.get(error.code, 503), error.code, _message(error), retry)
     if isinstance(error, RefusedError):
-        status = _STATUS.get(error.code, 400)
+        status = error.status if isinstance(error, UploadTokenError) else _STATUS.get(error.code, 400)
         headers = {"WWW-Authenticate": 'Bearer realm="api"'} if status == 401 else {}
         return Answer(status, error.code, _message(error), headers)
     return UNKNOWN

@@ -1,11 +1,14 @@
 """What can be wrong with a request as such, before anything is run or decided. The client corrects it.
 
 RequestError
-  UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError
+  UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError  NoSiteError
   LoginFailedError  NotSetUpError  AlreadySetUpError  CsrfError  RoleError
   ConsoleAppError  DraftMissingError
   NoFileUploadedError  TooManyFilesError  FilenameMissingError  FileTypeMissingError  FileTooLargeError
   StoredFileNotFoundError  FileAccessDeniedError
+  FileContentError  FileExtensionBlockedError  RemoteFileError
+
+UploadTokenError, RateLimitError, FormRateLimitError and the others stand beside it.
 """
 
 from graph.errors import DefectError, RefusedError, UnavailableError
@@ -105,6 +108,12 @@ class FormGuardError(RequestError):
     code = "forbidden"
 
 
+class NoSiteError(RequestError):
+    """The app of a form has no site, so its form is not given to programs there; its operator imports it again."""
+
+    code = "forbidden"
+
+
 class NoFileUploadedError(RequestError):
     """An upload without a file; the client sends one in the field ``file``."""
 
@@ -145,6 +154,60 @@ class FileAccessDeniedError(RequestError):
     """The file belongs to another user of the app; the client names its owner."""
 
     code = "file_access_denied"
+
+
+class FileContentError(RequestError):
+    """The form takes no such file, or its content is not what its name says; the person chooses another."""
+
+    code = "unsupported_file_type"
+
+
+class FileExtensionBlockedError(RequestError):
+    """Files with this extension are not taken here; the client sends another."""
+
+    code = "file_extension_blocked"
+
+
+class RemoteFileError(RequestError):
+    """The file at an address cannot be had; the client checks the address or sends the file itself."""
+
+    code = "remote_file_upload_error"
+
+
+class UploadTokenError(RefusedError):
+    """The upload token is missing, malformed or worthless; the client asks for one with its form token.
+
+    ``status``: the HTTP status; one code stands for three of them.
+    """
+
+    code = "invalid_upload_token"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, status)
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RateLimitError(UnavailableError):
+    """A caller without an account asks too often; the client tries again after ``retry_after_s`` seconds."""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return "Too many requests. Please try again later."
+
+
+class FormRateLimitError(RateLimitError):
+    """A form was opened, answered or uploaded to too often; the person tries again after ``retry_after_s`` seconds."""
+
+    code = "web_form_rate_limit_exceeded"
 
 
 class UnsupportedMediaTypeError(RefusedError):

@@ -38,9 +38,10 @@ from surfaces.console_login import Doorkeeper
 from surfaces.console_tokens import Bearer
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, LoginFailedError, LoginRequiredError, NotSetUpError, TooManyLoginsError
-from surfaces.form_view import FILE_TYPES, Entered, form_page, message_page, page_headers, shown_page
+from surfaces.form_page import form_to_show
+from surfaces.form_view import Entered, form_page, message_page, page_headers, shown_page
 from surfaces.inbox_ports import ClaimOrder, InboxPage, InboxQuery, InboxRow, ReleaseOrder
-from surfaces.page_fields import entered_fields
+from surfaces.page_answer import page_answer, sent_page, sent_texts
 from surfaces.ports import SurfacePorts
 
 _LOGIN_COOKIE: Final = "greenroom_login"
@@ -49,7 +50,7 @@ _GUARD_BYTES: Final = 24
 _WAY_BACK: Final = re.compile(r"/inbox(?:/forms/[0-9a-f-]{36})?", re.ASCII)
 _TITLES: Final = {"mine": "For me", "unclaimed": "Nobody's yet", "all": "All"}
 _AGAIN: Final = "Your login was renewed meanwhile. Please send your answer once more."
-_NO_UPLOADS: Final = "this form asks for files, and uploads are not available on this page yet."
+_FAULTS: Final = "Please check what is marked below."
 
 _log = logging.getLogger(__name__)
 
@@ -82,13 +83,12 @@ class InboxPages:
         way_back = request.query_params.get("next", "")
         if request.method == "GET":
             return self._login_page(way_back)
-        entered = await entered_fields(request, self._ports.max_body_bytes)
-        kept = request.cookies.get(_LOGIN_COOKIE, "")
-        if not kept or not _is_same(entered.get("guard", ""), self._login_guard(kept)):
-            return self._login_page(way_back, "Please log in on this page.", entered.get("email", ""), 403)
-        email = entered.get("email", "")
+        sent = await sent_texts(request, self._ports.max_body_bytes)
+        kept, email = request.cookies.get(_LOGIN_COOKIE, ""), sent.text("email") or ""
+        if not kept or not _is_same(sent.text("guard") or "", self._login_guard(kept)):
+            return self._login_page(way_back, "Please log in on this page.", email, 403)
         try:
-            account = await self._door.admitted(email, entered.get("password", ""))
+            account = await self._door.admitted(email, sent.text("password") or "")
         except LoginFailedError:
             return self._login_page(way_back, "The address and the password do not belong together.", email, 401)
         except TooManyLoginsError as error:
@@ -140,23 +140,28 @@ class InboxPages:
     async def form(self, request: Request, visitor: Visitor) -> Response:
         """Show a form (GET), or take its answer (POST); one that does not fit is shown again with the reason."""
         form, recipient = await form_of_workspace(request.path_params["form_id"], visitor.login, self._ports)
-        if request.method == "GET":
-            check_open(form, self._ports.clock.now())
-            return self._form_page(form, visitor, Entered())
-        entered = await entered_fields(request, self._ports.max_body_bytes)
+        # Before anything of the body is read: it may be a hundred megabytes.
         check_open(form, self._ports.clock.now())
-        declared = {each["output_variable_name"]: each.get("type") for each in form.definition.inputs}
-        values = {name: entered[f"input.{name}"] for name in declared if f"input.{name}" in entered}
-        if not self._door.tokens.is_csrf(entered.get("guard", ""), visitor.bearer):
-            return self._form_page(form, visitor, Entered(values, _AGAIN), 403)
-        answer = ConsoleAnswer(inputs=values, action=entered.get("action", ""), form_digest=entered.get("form_digest"))
-        try:
-            if FILE_TYPES & set(declared.values()):
-                raise InvalidSubmissionError(_NO_UPLOADS)
-            await answer_form(form, recipient, answer, visitor.login, self._ports)
-        except InvalidSubmissionError as error:
-            return self._form_page(form, visitor, Entered(values, str(domain_error(error))), 400)
-        return self._message("Thank you", "Your answer has been recorded.", 200)
+        if request.method == "GET":
+            return await self._form_page(form, visitor, Entered())
+        async with sent_page(request, self._ports) as sent:
+            if not self._door.tokens.is_csrf(sent.text("guard") or "", visitor.bearer):
+                fields = [name for name in sent.texts if name.startswith("input.")]
+                values = {name.removeprefix("input."): sent.text(name) or "" for name in fields}
+                return await self._form_page(form, visitor, Entered(values, _AGAIN), 403)
+            answer = await page_answer(sent, form, recipient, self._ports)
+            action, digest = sent.text("action") or "", sent.text("form_digest")
+        reason = _FAULTS
+        if not answer.faults:
+            given = ConsoleAnswer(inputs=answer.inputs, action=action, form_digest=digest)
+            try:
+                await answer_form(form, recipient, given, visitor.login, self._ports)
+            except InvalidSubmissionError as error:
+                reason = str(domain_error(error))
+            else:
+                return self._message("Thank you", "Your answer has been recorded.", 200)
+        again = Entered(answer.texts, reason, answer.kept, answer.faults)
+        return await self._form_page(form, visitor, again, 400)
 
     async def claim(self, request: Request, visitor: Visitor) -> Response:
         """Say that the visitor will answer a form."""
@@ -178,8 +183,8 @@ class InboxPages:
         return self._sent_to("/inbox")
 
     async def _check_guard(self, request: Request, visitor: Visitor) -> None:
-        entered = await entered_fields(request, self._ports.max_body_bytes)
-        if not self._door.tokens.is_csrf(entered.get("guard", ""), visitor.bearer):
+        sent = await sent_texts(request, self._ports.max_body_bytes)
+        if not self._door.tokens.is_csrf(sent.text("guard") or "", visitor.bearer):
             raise FormGuardError("This did not come from the page of your inbox. Please do it there once more.")
 
     def for_visitors(self, shown: Shown) -> Endpoint:
@@ -271,11 +276,12 @@ class InboxPages:
             return "claim"
         return "release" if row.claim.account_id == visitor.login.account.account_id else ""
 
-    def _form_page(self, form: Form, visitor: Visitor, entered: Entered, status: int = 200) -> Response:
+    async def _form_page(self, form: Form, visitor: Visitor, entered: Entered, status: int = 200) -> Response:
         guard = self._door.tokens.csrf(visitor.bearer)
         address = f"{self._prefix}/inbox/forms/{form.form_id}"
         around = {"account": visitor.login.account.name, "inbox": f"{self._prefix}/inbox"}
-        return form_page(form, address, guard, entered, status, "inbox_form.html", **around)
+        shown = await form_to_show(form, address, guard, self._ports)
+        return form_page(shown, entered, status, "inbox_form.html", **around)
 
     def _login_page(self, way_back: str, reason: str = "", email: str = "", status: int = 200) -> Response:
         kept = secrets.token_urlsafe(_GUARD_BYTES)

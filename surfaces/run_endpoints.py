@@ -4,6 +4,7 @@ Source: spec/http.md 2.3, 3.1, 3.2, 3.4 and 3.6; spec/hitl.md 4.7, 5.3 and 5.4.
 """
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from graph.start_form import check_inputs
 from hitl.surface import Surface
 from store.app_record import AppRecord
 from store.run_record import NewRun, RunRecord
-from surfaces.auth import calling_app, calling_user, named_user, require_mode
+from surfaces.auth import END_USER_TYPE, calling_app, calling_user, named_user, require_mode
 from surfaces.error_table import error_event
 from surfaces.errors import BadRequestError, InvalidParamError, ResourceNotFoundError
 from surfaces.event_shapes import RunLabel
@@ -31,15 +32,27 @@ from surfaces.run_stream import dispositions_of, event_frames, first_word, label
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
 from surfaces.sse import EventStream, event_frame, with_pings
 
-INVOKE_SOURCE: Final = "service-api"
 _TRACE_SESSION_LENGTH: Final = 200
 
 
-class RunEndpoints:
-    """Runs for the holders of an app's key."""
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Whose runs they are. ``user_type``: the type of their end users; ``invoke_source``: what is kept with a run."""
 
-    def __init__(self, ports: SurfacePorts) -> None:
+    surface: Surface
+    user_type: str
+    invoke_source: str
+
+
+KEY_HOLDERS: Final = Callers(Surface.SERVICE_API, END_USER_TYPE, "service-api")
+
+
+class RunEndpoints:
+    """Runs for the holders of an app's key; what needs no key of it, for the callers of another surface too."""
+
+    def __init__(self, ports: SurfacePorts, callers: Callers = KEY_HOLDERS) -> None:
         self._ports = ports
+        self._callers = callers
 
     async def run(self, request: Request) -> Response:
         """Run the app's published workflow, or the version that the path names."""
@@ -49,6 +62,10 @@ class RunEndpoints:
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
         check_trace_session(request, payload)
+        return await self.started(request, app, user, payload)
+
+    async def started(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> Response:
+        """Run the app's published workflow, or the version that the path names, for ``user``."""
         version_id = await self.version(app, request.path_params.get("workflow_id"))
         plan = await self._ports.plans.plan(version_id)
         is_stream = payload.response_mode == "streaming"
@@ -59,7 +76,7 @@ class RunEndpoints:
             if not is_stream:
                 raise
             return self.stream(single(event_frame(error_event(error, None))))
-        label = await label_of(order.run, Surface.SERVICE_API, self._ports)
+        label = await label_of(order.run, self._callers.surface, self._ports)
         if not is_stream:
             return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
@@ -71,10 +88,10 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
-        return await self.stop_task(request, app, user)
+        return await self.stopped(request, app, user)
 
-    async def stop_task(self, request: Request, app: AppRecord, user: str) -> Response:
-        """Stop the run that the path names if it is of this user."""
+    async def stopped(self, request: Request, app: AppRecord, user: str) -> Response:
+        """Stop the run that the path names if it is one of ``user``."""
         run_id = canonical_id(request.path_params["task_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is not None and not record.is_terminal and await self._is_of(record, app, user):
@@ -86,12 +103,15 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(request.query_params)
         require_mode(app, "workflow", "advanced-chat")
+        return await self.followed(request, app, user, until_pause=not is_true(request, "continue_on_pause"))
+
+    async def followed(self, request: Request, app: AppRecord, user: str, *, until_pause: bool) -> Response:
+        """Follow the run that the path names if it is one of ``user``."""
         run_id = canonical_id(request.path_params["run_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is None or not await self._is_of(record, app, user):
             raise ResourceNotFoundError("Workflow run not found")
-        until_pause = not is_true(request, "continue_on_pause")
-        return await run_events(request, record, Surface.SERVICE_API, self._ports, until_pause=until_pause)
+        return await run_events(request, record, self._callers.surface, self._ports, until_pause=until_pause)
 
     async def version(self, app: AppRecord, named: str | None) -> str:
         """Return the id of the version to run: the published one, or the one that the caller names.
@@ -117,7 +137,7 @@ class RunEndpoints:
         self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
     ) -> RunOrder:
         checked_inputs = check_inputs(plan.start_form, payload.inputs)
-        end_user = await calling_user(app, user, self._ports)
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
         uploads = await uploads_in([*checked_inputs.values(), payload.files], owner_of(end_user), self._ports)
         inputs = with_file_values(plan.start_form, checked_inputs, uploads)
         files = file_values(payload.files or [], "files", uploads)
@@ -127,7 +147,7 @@ class RunEndpoints:
             app_id=app.app_id,
             version_id=version_id,
             mode=app.mode,
-            invoke_source=INVOKE_SOURCE,
+            invoke_source=self._callers.invoke_source,
             created_by_role="end_user",
             created_by_id=end_user.end_user_id,
             user=user,
@@ -163,7 +183,8 @@ class RunEndpoints:
         """Whether a run is one that this user of this app has started."""
         if record.app_id != app.app_id or record.created_by_role != "end_user":
             return False
-        return record.created_by_id == (await calling_user(app, user, self._ports)).end_user_id
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
+        return record.created_by_id == end_user.end_user_id
 
     def stream(self, frames: AsyncGenerator[bytes]) -> Response:
         """Return the response that streams ``frames``, with pings."""

@@ -104,7 +104,7 @@ async def _answered_here(
 
     Only for surfaces whose clients answer first and come to listen after.
     """
-    if surface not in (Surface.SERVICE_API, Surface.OPENAPI) or pause_of(facts) is None:
+    if surface not in (Surface.SERVICE_API, Surface.WEB, Surface.OPENAPI) or pause_of(facts) is None:
         return None
     answered = [form for form in await ports.forms.by_run(record.run_id) if form.status is FormStatus.SUBMITTED]
     if not answered:

@@ -6,23 +6,22 @@ Source: spec/http.md 1.1, 2, 3.1-3.9; spec/hitl.md 1.8.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
-from actors.messages import KnownFiles, SubmitOrder
+from actors.messages import SubmitOrder
 from graph.events import RunStarted
-from hitl.errors import FormAlreadySubmittedError, InvalidSubmissionError
+from hitl.errors import FormAlreadySubmittedError
 from hitl.form_state import check_open
-from hitl.submission import resolved_for_get, validate_submission
 from hitl.surface import Surface
+from store.app_record import AppRecord
 from store.form_record import TokenMatch
 from surfaces.asgi import REFERENCE_VERSION
 from surfaces.auth import calling_app, calling_user, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
+from surfaces.form_answers import is_repeated, shown_form
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
@@ -78,11 +77,7 @@ class ServiceApi:
 
     async def parameters(self, request: Request) -> Response:
         """Return the features and the input form of the app's published workflow."""
-        app = await calling_app(request, self._ports)
-        if not app.published_version_id:
-            raise AppUnavailableError()
-        plan = await self._ports.plans.plan(app.published_version_id)
-        return reply(parameters_of(plan.workflow.features, plan.start_form))
+        return reply(await parameters_of(await calling_app(request, self._ports), self._ports))
 
     async def run_detail(self, request: Request) -> Response:
         """Return how a run of the app stands."""
@@ -120,16 +115,7 @@ class ServiceApi:
         app = await calling_app(request, self._ports)
         match = await self._form(request, app.app_id)
         check_open(match.form, self._ports.clock.now())
-        asked = match.form.definition
-        return reply(
-            {
-                "form_content": asked.form_content,
-                "inputs": asked.inputs,
-                "resolved_default_values": resolved_for_get(asked),
-                "user_actions": asked.actions,
-                "expiration_time": int(match.form.expires_at),
-            }
-        )
+        return reply(shown_form(match.form, self._ports))
 
     async def _submit_form(self, request: Request) -> Response:
         app = await calling_app(request, self._ports)
@@ -154,38 +140,28 @@ class ServiceApi:
                 )
             )
         except FormAlreadySubmittedError:
-            if "idempotency-key" not in request.headers or not await self._is_repeated(match, answer, files):
+            is_same = "idempotency-key" in request.headers and await is_repeated(
+                match, answer.action, answer.inputs, files, self._ports
+            )
+            if not is_same:
                 raise
         return reply({})
-
-    async def _is_repeated(self, match: TokenMatch, answer: HumanInputFormSubmitPayload, files: KnownFiles) -> bool:
-        """Whether the form's answer is this very one, from this recipient: its reply was lost on the way.
-
-        Source: spec/beyond.md 1, row 11.
-        """
-        form = match.form
-        entries = await self._ports.forms.audit(form.form_id)
-        if not any(each.event == "submitted" and each.recipient_id == match.recipient.recipient_id for each in entries):
-            return False
-        try:
-            again = validate_submission(form.definition, answer.action, answer.inputs, files)
-        except InvalidSubmissionError:
-            return False
-        before, links = await self._ports.forms.submission(form.form_id), self._ports.links
-        return before is not None and links.unsigned(asdict(again)) == links.unsigned(asdict(before))
 
     async def _form(self, request: Request, app_id: str) -> TokenMatch:
         token = request.path_params["form_token"]
         return await form_of_token(token, Surface.SERVICE_API, self._ports, app_id)
 
 
-def parameters_of(features: Mapping[str, Any], variables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the reply of ``/parameters``.
+async def parameters_of(app: AppRecord, ports: SurfacePorts) -> dict[str, Any]:
+    """Return the reply of ``/parameters``: the features and the input form of the app's published workflow.
 
-    Args:
-        features: the ``features`` of the workflow's file; what it does not name is off.
-        variables: the form of its start node.
+    Raises:
+        AppUnavailableError: none is published.
     """
+    if not app.published_version_id:
+        raise AppUnavailableError()
+    plan = await ports.plans.plan(app.published_version_id)
+    features, variables = plan.workflow.features, plan.start_form
     switches = {name: features.get(name) or {"enabled": False} for name in _SWITCHES}
     return {
         "opening_statement": features.get("opening_statement"),

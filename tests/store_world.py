@@ -33,8 +33,10 @@ from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
 from store.memory_logins import MemoryLogins
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from store.run_record import JournalWrite, NewRun
+from store.sites import SiteStore, SqlSites
 
 NOW = 1_781_000_000.0
 ANSWER = Submission("approve", "Approve", {"comment": "fine"})
@@ -57,6 +59,7 @@ class StoreWorld:
     drafts: DraftStore
     listings: Listings
     chats: ChatStore
+    sites: SiteStore
     database: Database | None = None
 
 
@@ -65,7 +68,7 @@ def memory_world() -> StoreWorld:
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
     console = (MemoryLogins(rows), MemoryDrafts(rows), MemoryListings(rows))
-    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *console, MemoryChats(rows))
+    return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *console, MemoryChats(rows), MemorySites(rows))
 
 
 def sql_world(url: str, **options: Any) -> StoreWorld:
@@ -75,8 +78,8 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
     console = (SqlLogins(database), SqlDrafts(database), SqlListings(database))
     kind = make_url(url).get_backend_name()
-    chats = SqlChats(database, blobs)
-    return StoreWorld(kind, journal, forms, *others, blobs, SqlFiles(database), *console, chats, database)
+    others += (blobs, SqlFiles(database), *console, SqlChats(database, blobs), SqlSites(database))
+    return StoreWorld(kind, journal, forms, *others, database)
 
 
 def make_id(*parts: object) -> str:

@@ -40,6 +40,7 @@ from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
 from store.memory_logins import MemoryLogins
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from surfaces.app import build_app
 from surfaces.console_ports import ConsolePorts
@@ -245,10 +246,12 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         journal=journal,
         forms=hitl.forms,
         apps=apps,
+        sites=MemorySites(store),
         accounts=accounts,
         console=console,
         plans=plans,
         files=FileShelf(table, store.blobs),
+        remote_files=client,
         chats=MemoryChats(store),
         token_key=KEY,
         clock=clock,

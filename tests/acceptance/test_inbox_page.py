@@ -177,6 +177,43 @@ async def test_answer_that_does_not_fit_is_shown_again(world: World) -> None:
         assert wrong_type.status_code == 415
 
 
+async def test_files_of_an_answer_are_kept_and_reach_the_run() -> None:
+    """A file is uploaded with the answer; it stays on the page where something else does not fit, and is sent once."""
+    report = {"type": "file", "output_variable_name": "report", "allowed_file_types": ["document"]}
+    report |= {"allowed_file_extensions": [], "allowed_file_upload_methods": ["local_file"]}
+    choice = {"type": "select", "output_variable_name": "pick", "option_source": {"type": "constant", "value": ["a"]}}
+    world = await make_world(approval(content="Well?", inputs=[report, choice]))
+    await add_person(world)
+    path = f"/inbox/forms/{await waiting_form(world)}"
+    async with browser(world) as client:
+        await logged_in(client)
+        page = await client.get(path)
+        assert 'enctype="multipart/form-data"' in page.text and 'name="file.report"' in page.text
+        body, files = {"guard": hidden(page), "action": "approve"}, {"file.report": ("r.pdf", b"%PDF-1.7", "text/html")}
+        foreign = await client.post(path, data={**body, "guard": "x", "input.pick": "a"}, files=files)
+        assert foreign.status_code == 403 and not world.store.files
+        again = await client.post(path, data={**body, "input.pick": "b"}, files=files)
+        assert again.status_code == 400 and "Please choose one of the options." in again.text
+        (record,) = world.store.files.values()
+        assert f'name="kept.report" value="{record.file_id}" checked' in again.text
+        nothing: Any = {"file.none": ("", b"", "application/octet-stream")}
+        done = await client.post(path, data={**body, "input.pick": "a", "kept.report": record.file_id}, files=nothing)
+        assert done.status_code == 200 and ANSWERED in done.text
+    await world.runs.settle()
+    (submission,) = world.store.submissions.values()
+    assert submission.values["report"]["related_id"] == record.file_id and record.mime_type == "application/pdf"
+    (run,) = world.store.runs.values()
+    assert (run.status, run.created_by_id) == ("succeeded", record.owner.owner_id)
+
+
+async def test_login_takes_no_files(world: World) -> None:
+    """Whoever is not logged in can have nothing stored on the way: the login page is read as text alone."""
+    await add_person(world)
+    async with browser(world) as client:
+        refused = await client.post("/inbox/login", files={"file.x": ("x.pdf", b"%PDF-1.7", "application/pdf")})
+    assert refused.status_code == 415
+
+
 async def test_forms_of_others_and_lost_ones_are_told_kindly(world: World) -> None:
     """Unknown, foreign and expired forms each give a page."""
     other = await world.ports.console.accounts.ensure_workspace("other")
