@@ -15,12 +15,19 @@ from ray import serve
 from ray.serve import Application
 
 from actors.key_check import check_key
+from actors.receipts import Receipts, SignedReceipts
 from actors.settings import Settings
 from actors.start_actors import start_actors
+from actors.web_ports import WebPorts
 from actors.wiring import Ports, catalog_of
+from effects.address_guard import parse_networks
 from graph.errors import RefusedError
+from hitl import form_preview
 from models.applications import model_applications
+from store.chats import SqlChats
 from surfaces.app import build_app
+from surfaces.console_ports import ConsolePorts
+from surfaces.form_limits import FormLimits
 from surfaces.ports import SurfacePorts
 
 APP_NAME = "greenroom"
@@ -62,6 +69,7 @@ class Ingress:
 
 def surface_ports(ports: Ports) -> SurfacePorts:
     """Return what the surfaces act through, over the ports of this process."""
+    web = WebPorts(ports.settings, ports.database)
 
     async def check_ready() -> None:
         await check_key(ports.secrets.token_key, ports.installation)
@@ -73,9 +81,26 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         journal=ports.journal,
         forms=ports.forms,
         apps=ports.apps,
+        sites=web.sites,
         accounts=ports.accounts,
+        console=ConsolePorts.over(
+            ports.database,
+            ports.accounts,
+            ports.apps,
+            ports.settings.workspace_name,
+            inbox=ports.human_time,
+            inbox_acts=ports.forms_client,
+            previews=form_preview,
+            delivery_tests=ports.forms_client,
+            receipts=SignedReceipts(
+                Receipts(ports.forms, ports.decisions, ports.journal, ports.accounts), ports.secrets.receipt_key
+            ),
+            deliveries=ports.outbox,
+        ),
         plans=ports.plans,
         files=ports.files,
+        chats=SqlChats(ports.database, ports.blobs),
+        remote_files=web.client,
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,
@@ -83,6 +108,14 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         check_ready=check_ready,
         blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
+        chat_history_chars=ports.settings.chat_history_chars,
+        form_limits=FormLimits(
+            web.rate_counter,
+            ports.settings.web_form_rate_limit,
+            ports.settings.web_form_rate_window_s,
+            ports.settings.web_form_global_rate_limit,
+            parse_networks(ports.settings.trusted_proxies),
+        ),
     )
 
 

@@ -14,6 +14,7 @@
     background      tasks that outlive a call
     receipts        states who decided what
     settings, secrets, stores, wiring, logs           what each process is made of
+    web_ports       what HTTP replicas have besides
 
 Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that
 they cannot starve short calls, and hand their wait to the loop of the default group, which owns all state.

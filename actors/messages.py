@@ -9,6 +9,7 @@ from graph.events import Fact, FormOpened, TextPart
 from graph.human_rules import AppRules
 from graph.ports import FormRequest
 from hitl.answer_file import FileFacts
+from store.chat_record import NewMessage
 from store.run_record import NewRun
 
 RunStatus = Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
@@ -18,12 +19,14 @@ RunStatus = Literal["running", "paused", "succeeded", "failed", "stopped", "part
 class RunOrder:
     """A run to start. ``run.inputs`` are checked; ``system``: sys.* values by name without the prefix.
 
-    ``conversation``: stored conversation variables of a chatflow, name -> value.
+    ``conversation``: stored conversation variables of a chatflow, name -> value; ``message``: the message that the run
+    of a chatflow is.
     """
 
     run: NewRun
     system: dict[str, Any] = field(default_factory=dict)
     conversation: dict[str, Any] = field(default_factory=dict)
+    message: NewMessage | None = None
 
     @property
     def run_id(self) -> str:

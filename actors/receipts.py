@@ -1,12 +1,13 @@
 """Gathers what a receipt states about a decided form, from the stores; changes nothing."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from graph.events import FormSubmitted
 from hitl.approval import Vote
 from hitl.errors import FormNotFoundError, FormUndecidedError
 from hitl.form import Form
-from hitl.receipt import ByAccount, ByApiKey, ByLink, Decider, Decision, TakenUp, receipt_statement
+from hitl.receipt import ByAccount, ByApiKey, ByLink, Decider, Decision, TakenUp, receipt_statement, sign_receipt
+from hitl.receipt_key import ReceiptKey
 from store.account_record import Account, EndUser
 from store.decisions import DecisionStore
 from store.form_record import GivenAnswer
@@ -74,3 +75,20 @@ class Receipts:
             if isinstance(fact, FormSubmitted) and fact.form_id == form.form_id:
                 return TakenUp(number, fact.at)
         return None
+
+
+class SignedReceipts:
+    """Receipts with their signature, for whoever asks for one."""
+
+    def __init__(self, receipts: Receipts, key: ReceiptKey) -> None:
+        self._receipts = receipts
+        self._key = key
+
+    async def receipt(self, form_id: str) -> dict[str, Any]:
+        """Return the signed receipt of a form; see ``hitl.receipt``.
+
+        Raises:
+            FormNotFoundError: there is no such form.
+            FormUndecidedError: it has no answer.
+        """
+        return sign_receipt(await self._receipts.statement(form_id), self._key)

@@ -9,6 +9,7 @@ from actors.announcer import Announcer
 from actors.tail import SegmentTail
 from graph.events import Fact, NodeFinished, RunFinished, TextPart
 from graph.ports import InboxItem
+from store.chat_record import NewMessage
 from store.errors import StoreUnavailableError
 from store.journal import Journal
 from store.run_record import JournalWrite, NewRun, as_numbered
@@ -26,8 +27,8 @@ class Ownership:
     """Who writes a run, and how far it is.
 
     ``found_epoch`` is the epoch of the writer before, the same as ``epoch`` once the first write is through.
-    ``new_run`` is set until then for a run that is not in the store yet. ``form_nodes``: ids of the nodes that open
-    forms.
+    ``new_run`` is set until then for a run that is not in the store yet, ``message`` too if it is one of a
+    conversation; ``is_message`` says that of any run. ``form_nodes``: ids of the nodes that open forms.
     """
 
     run_id: str
@@ -38,6 +39,8 @@ class Ownership:
     head: int = 0
     new_run: NewRun | None = None
     form_nodes: frozenset[str] = frozenset()
+    is_message: bool = False
+    message: NewMessage | None = None
 
     def write(self, facts: Sequence[Fact], taken: Sequence[str]) -> JournalWrite:
         """Return the next write of this owner."""
@@ -52,7 +55,9 @@ class Ownership:
             self.new_run,
             self.actor if is_first else "",
             self.lease_id if is_first else "",
-            self._cut(facts),
+            cut=self._cut(facts),
+            is_message=self.is_message,
+            message=self.message,
         )
 
     def _cut(self, facts: Sequence[Fact]) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ class RunRecorder:
         is_taken_over = not self.has_written and owner.new_run is None
         owner.head = write.new_head
         owner.found_epoch = owner.epoch
-        owner.new_run = None
+        owner.new_run = owner.message = None
         self._tail.add_facts(as_numbered(owner.head, write.facts))
         if is_taken_over:
             # Readers of a run that waited or lost its actor learn where it goes on.

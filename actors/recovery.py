@@ -166,7 +166,7 @@ class Recovery:
             record.exceptions_count,
         )
         epoch = record.epoch
-        write = JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact])
+        write = JournalWrite(record.run_id, epoch + 1, epoch, record.head, [fact], is_message=record.is_message)
         announcer = Announcer(record, await self._webhooks(record.version_id), hint_courier)
         await self._journal.append(announcer.added_to(write))
         announcer.hint()

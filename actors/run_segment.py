@@ -123,7 +123,14 @@ class RunSegment:
         """
         run = order.run
         plan = await self._surroundings.plans.plan(run.version_id)
-        owner = Ownership(self.run_id, self._actor_name, self.lease_id, new_run=run)
+        owner = Ownership(
+            self.run_id,
+            self._actor_name,
+            self.lease_id,
+            new_run=run,
+            is_message=run.is_message,
+            message=order.message,
+        )
         engine, recorder = self._make_engine(RunState(plan), run, owner)
         try:
             return await self._drive(engine, recorder, run, engine.start(run.inputs, order.system, order.conversation))
@@ -151,7 +158,15 @@ class RunSegment:
         state = await self._restore(stored)
         if not is_recovery and not stored.inbox:
             return outcome_of(record, _open_forms(state))
-        owner = Ownership(self.run_id, self._actor_name, self.lease_id, record.epoch + 1, record.epoch, record.head)
+        owner = Ownership(
+            self.run_id,
+            self._actor_name,
+            self.lease_id,
+            record.epoch + 1,
+            record.epoch,
+            record.head,
+            is_message=record.is_message,
+        )
         engine, recorder = self._make_engine(state, record, owner)
         attempt = owner.epoch
         work = engine.recover(attempt, stored.inbox) if is_recovery else engine.resume(stored.inbox)

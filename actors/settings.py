@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from effects.address_guard import InvalidNetworkError, parse_networks
+
 _SECRET_FIELDS = frozenset({"database_password", "redis_password", "smtp_password"})
 
 
@@ -75,6 +77,9 @@ class Settings(BaseSettings):
     max_steps: int = Field(500, ge=1)
     max_time_s: float = Field(1200.0, gt=0)
 
+    chat_history_chars: int = Field(40_000, ge=0)
+    """How many characters of a conversation's earlier messages go along with a new one, for models with memory."""
+
     files_url: str = ""
     """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
     file_link_lifetime_s: float = Field(300.0, gt=0)
@@ -83,6 +88,14 @@ class Settings(BaseSettings):
     """Extensions (comma separated) that uploads may not have."""
     http_allowed_networks: str = ""
     """Networks (comma separated) that requests of workflows may reach besides public addresses."""
+
+    web_form_rate_limit: int = Field(30, ge=1)
+    """How often one caller may open, answer, ask for an upload token of, or upload to forms in a window, each."""
+    web_form_rate_window_s: int = Field(60, ge=1)
+    web_form_global_rate_limit: int = Field(6000, ge=1)
+    """The same for all callers together whose address is not known."""
+    trusted_proxies: str = ""
+    """Networks (comma separated) of the proxies whose ``X-Forwarded-For`` counts; empty: no address is known."""
 
     models_file: Path | None = None
     """YAML file that says what the provider and model names of workflow files mean."""
@@ -130,6 +143,15 @@ class Settings(BaseSettings):
         if url and not (sender.isprintable() and "@" in parseaddr(sender)[1]):
             raise ValueError("must be an e-mail address or Name <address>, because the user of smtp_url is none")
         return sender
+
+    @field_validator("http_allowed_networks", "trusted_proxies")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
+        try:
+            parse_networks(text)
+        except InvalidNetworkError as error:
+            raise ValueError("must be networks such as 10.1.0.0/16, separated by commas") from error
+        return text
 
     @field_validator("redis_url")
     @classmethod

@@ -12,6 +12,7 @@ simulation_made_up code behind made-up values
 simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
+account_command    greenroom account: people and their passwords
 doctor_command     greenroom doctor
 receipt_command    greenroom receipt export | verify | key
 sandbox_command    greenroom sandbox build: the image that code nodes run in

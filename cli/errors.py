@@ -31,6 +31,19 @@ class UnreadableFileError(RefusedError):
         return f"{self.path} cannot be read: {self.reason}"
 
 
+class UnknownAccountError(RefusedError):
+    """No account has this address; the operator adds it, or names another."""
+
+    code = "unknown_account"
+
+    def __init__(self, email: str) -> None:
+        super().__init__(email)
+        self.email = email
+
+    def __str__(self) -> str:
+        return f"no account has the address {self.email!r}; add it with `greenroom account add`"
+
+
 class PortInUseError(RefusedError):
     """Another program listens on the HTTP port; the caller stops it or chooses another port."""
 

@@ -15,6 +15,7 @@ from graph.parse_workflow import parse_workflow
 from graph.workflow import ParsedFile, Workflow
 from store.apps import SqlApps
 from store.database import open_database
+from store.sites import SqlSites
 
 LARGEST_FILE_BYTES = 10 * 1024 * 1024
 
@@ -39,13 +40,14 @@ def import_file(
     settings = read_settings()
     console.print(f"into {settings.database_url}", markup=False)
     with database_sentences(settings):
-        app_id, version_id, key = asyncio.run(store_app(settings, parsed.workflow))
+        app_id, version_id, key, site_code = asyncio.run(store_app(settings, parsed.workflow))
     name = harmless(" ".join(parsed.workflow.name.split())[:LONGEST_NAME])
     console.print(f"app {app_id} ({name}), version {version_id}", markup=False)
     if is_runnable(parsed):
         console.print("published: it can be run", markup=False)
     else:
         console.print("saved as a draft: it can be run when the faults marked 'cannot run' are gone", markup=False)
+    console.print(f"web app: X-App-Code {site_code} at {settings.public_url.rstrip('/')}/api", markup=False)
     console.print(f"API key, shown only now: {key}", markup=False)
 
 
@@ -71,11 +73,11 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-async def store_app(settings: Settings, workflow: Workflow) -> tuple[str, str, str]:
+async def store_app(settings: Settings, workflow: Workflow) -> tuple[str, str, str, str]:
     """Store ``workflow`` as an app of the command line's workspace.
 
     Returns:
-        The app id, the id of its version, and a new API key in clear.
+        The app id, the id of its version, a new API key in clear, and the code of its site.
 
     Raises:
         SchemaOutdatedError: the database has an older schema; ``greenroom migrate`` first.
@@ -86,6 +88,7 @@ async def store_app(settings: Settings, workflow: Workflow) -> tuple[str, str, s
         apps = SqlApps(database)
         app_id, version_id = await apps.import_app(owner.workspace_id, workflow, owner.account_id)
         _, key = await apps.create_key(app_id)
-        return app_id, version_id, key
+        site = await SqlSites(database).site(app_id)
+        return app_id, version_id, key, site.code if site else ""
     finally:
         await database.close()

@@ -11,6 +11,7 @@ import sys
 import typer
 from rich.console import Console
 
+from cli.account_command import account
 from cli.doctor_command import doctor
 from cli.import_command import import_file
 from cli.installation import harmless
@@ -38,6 +39,7 @@ app.command("import")(import_file)
 app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
+app.add_typer(account, name="account")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(receipt, name="receipt")
 

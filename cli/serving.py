@@ -211,6 +211,8 @@ def welcome(settings: Settings, sample: Sample, address: str, own_ray: LocalRay)
         disposition = Greenroom.connect().disposition(sample.form_id, Surface.WEB)
         lines.append(f"a waiting form  {settings.public_url}/form/{disposition.form_token}")
     lines += [
+        f"console login   {settings.public_url}/inbox as {settings.account_email}  (set or reset the password: "
+        f"`.venv/bin/greenroom account password {settings.account_email}`)",
         f"Ray             {own_ray.address}  (other Rays here? give a Python client "
         f"RAY_AUTH_MODE=token RAY_ADDRESS={own_ray.address})",
         f"Ray dashboard   {own_ray.dashboard}  (asks for the token that `.venv/bin/ray get-auth-token` prints)",

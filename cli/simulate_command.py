@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,6 +90,8 @@ class _Printer:
         workflow = run.plan.workflow
         who = {"id": SIMULATED, "user": SIMULATED}
         label = RunLabel(run.run_id, workflow.content_hash, who, node_labels(workflow), Surface.SERVICE_API)
+        if workflow.mode == "advanced-chat":
+            label = replace(label, conversation_id=SIMULATED, created_at=run.now())
         self._projection = RunProjection(label) if self._has_events else None
         self._watch = EdgeWatch(run.plan) if self._has_edges else None
 

@@ -5,7 +5,8 @@ _.run_ended
 _.ping
 _.check_health
 
-# Called by Jinja2 and SQLAlchemy on their own classes.
+# Called by Jinja2, SQLAlchemy and the HTML parser on their own classes.
+_.handle_starttag
 _.visit_Concat
 _.visit_Getitem
 _.visit_Filter
@@ -69,3 +70,6 @@ _.recall
 # Called by name by the mail server of the tests.
 _.handle_RCPT
 _.handle_DATA
+
+# Keys of workflow files that are accepted and not acted on yet.
+_.mcp_link

@@ -32,7 +32,7 @@ class UnavailableError(GreenroomError):
 
     code = "unavailable"
     retryable = True
-    retry_after_s: ClassVar[float] = 1.0
+    retry_after_s: float = 1.0
 
 
 class DefectError(GreenroomError):

@@ -43,6 +43,11 @@ def kind_of(filename: str, mime_type: str | None, claimed: str = "custom") -> st
     return "custom" if extension else claimed
 
 
+def extensions_of(kind: str) -> tuple[str, ...]:
+    """Return the extensions, with their dot, by which a file is of ``kind``; none for ``custom``."""
+    return tuple(f".{end}" for end in _EXTENSIONS_OF.get(kind, "").split())
+
+
 def max_bytes(kind: str) -> int:
     """Return how large a file of ``kind`` may be."""
     return _MAX_BYTES.get(kind, _MAX_OTHER_BYTES)

@@ -80,12 +80,26 @@ def resolve_file(value: Any, declared: Mapping[str, Any], files: OwnedFiles, whe
     method = value.get("transfer_method")
     if method not in (_LOCAL, _REMOTE):
         raise _refused(where, "transfer_method must be local_file or remote_url")
-    allowed_methods = declared.get("allowed_file_upload_methods") or ()
-    if allowed_methods and method not in allowed_methods:
+    if not takes_method(declared, method):
         raise _refused(where, f"transfer_method {method} is not allowed")
     if method == _LOCAL:
         return _local_file(value, declared, files, where)
     return _remote_file(value, declared, files, where)
+
+
+def takes_method(declared: Mapping[str, Any], method: str) -> bool:
+    """Whether the file input ``declared`` takes files by ``method``: local_file or remote_url."""
+    allowed = declared.get("allowed_file_upload_methods") or ()
+    return not allowed or method in allowed
+
+
+def takes_file(declared: Mapping[str, Any], facts: FileFacts) -> bool:
+    """Whether the file input ``declared`` takes a file of this name and media type."""
+    try:
+        _allowed_type({}, declared, facts, extension_of(facts.filename), "")
+    except InvalidSubmissionError:
+        return False
+    return True
 
 
 def _local_file(value: Mapping[str, Any], declared: Mapping[str, Any], files: OwnedFiles, where: str) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def accepts(surface: Surface) -> frozenset[RecipientType]:
     return POLICY[surface].accepts
 
 
+def honours(surface: Surface) -> tuple[Surface, ...]:
+    """Return the surfaces whose tokens work on ``surface``, in a stable order."""
+    return tuple(each for each in Surface if each in POLICY[surface].honours)
+
+
 def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:
     """Return whether callers of ``surface`` are shown tokens of ``recipient_type``; False for None."""
     return recipient_type is not None and recipient_type in emits(surface)

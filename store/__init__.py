@@ -17,11 +17,20 @@ outbox_record.py, outbox_tables.py  what goes into the outbox, and its table
 insert_once.py                a row, unless its key is there
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
+console_tables.py             the schema of logins and drafts
+logins.py, login_record.py    LoginStore and SqlLogins: passwords, who is logged in, tries
+drafts.py                     DraftStore, SqlDrafts, MemoryDrafts: workflows as they are being edited
+listings.py                   Listings: the apps of a workspace, the runs of an app
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
+chats.py, chat_record.py      ChatStore and SqlChats: conversations, messages, their variables, feedback
+chat_tables.py, chat_rows.py  their tables, and what a run's append changes in them
+sites.py, site_record.py      SiteStore and SqlSites: the web address of an app
+web_tables.py                 the tables of sites and of uploads for forms
+rate_counters.py              RateCounter: how often something was done, in memory or in Redis
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
                               memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py,
-                              memory_outbox.py
+                              memory_outbox.py, memory_logins.py, memory_chats.py, memory_sites.py
 errors.py                     what can go wrong with the store
 """

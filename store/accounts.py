@@ -57,8 +57,9 @@ class AccountStore(Protocol):
 
 
 _WORKSPACE = select(workspaces).where(workspaces.c.name == bindparam("key_name"))
-_ACCOUNT = select(accounts).where(accounts.c.account_id == bindparam("key_account_id"))
-_ACCOUNT_BY_EMAIL = select(accounts).where(accounts.c.email == bindparam("key_email"))
+_SHOWN = (accounts.c.account_id, accounts.c.email, accounts.c.name, accounts.c.created_at)
+_ACCOUNT = select(*_SHOWN).where(accounts.c.account_id == bindparam("key_account_id"))
+_ACCOUNT_BY_EMAIL = select(*_SHOWN).where(accounts.c.email == bindparam("key_email"))
 _MEMBERS = (
     select(accounts.c.account_id, accounts.c.email)
     .join(members, members.c.account_id == accounts.c.account_id)

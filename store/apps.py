@@ -16,6 +16,7 @@ from store.app_record import AppRecord, WorkflowVersion, hash_key, new_key, vers
 from store.database import AnyRow, Database
 from store.errors import AmbiguousAppError, AppNotFoundError
 from store.insert_once import insert_once
+from store.sites import insert_site
 from store.tables import api_keys, apps, workflow_versions
 
 __all__ = ["AppRecord", "AppStore", "SqlApps", "WorkflowVersion"]
@@ -33,7 +34,7 @@ class AppStore(Protocol):
         app_id: str | None = None,
         is_published: bool = True,
     ) -> tuple[str, str]:
-        """Store a workflow file as a new app, or as a version of one.
+        """Store a workflow file as a new app with a site, or as a version of one.
 
         Args:
             workspace_id: whose app it is.
@@ -160,6 +161,7 @@ class SqlApps:
         def work(connection: Connection) -> None:
             if app_id is None:
                 insert_once(connection, apps, {"app_id": new_id, "published_version_id": None} | made | shown)
+                insert_site(connection, new_id)
             else:
                 of_workspace = _UPDATE_APP.where(apps.c.workspace_id == workspace_id)
                 if connection.execute(of_workspace.values(shown), {"key_app_id": app_id}).rowcount == 0:
@@ -173,13 +175,13 @@ class SqlApps:
         """Return an app, or None; see AppStore."""
         key = {"key_app_id": app_id}
         row = await self._database.read(lambda connection: connection.execute(_APP, key).one_or_none())
-        return _app_of(row) if row is not None else None
+        return app_of(row) if row is not None else None
 
     async def find_app(self, name_or_id: str) -> AppRecord:
         """Return an app by id or name; see AppStore."""
         key = {"key_name": name_or_id}
         rows = await self._database.read(lambda connection: connection.execute(_APPS_NAMED, key).all())
-        return pick_app(name_or_id, [_app_of(row) for row in rows])
+        return pick_app(name_or_id, [app_of(row) for row in rows])
 
     async def published(self, app_id: str) -> WorkflowVersion | None:
         """Return the published version of an app, or None; see AppStore."""
@@ -215,7 +217,7 @@ class SqlApps:
         """Return the app that a key calls, or None; see AppStore."""
         values = {"key_hash": hash_key(key)}
         row = await self._database.read(lambda connection: connection.execute(_APP_BY_KEY, values).one_or_none())
-        return _app_of(row) if row is not None else None
+        return app_of(row) if row is not None else None
 
     async def key_id(self, key: str) -> str | None:
         """Return the id of a key, or None; see AppStore."""
@@ -238,7 +240,8 @@ def pick_app(name_or_id: str, found: list[AppRecord]) -> AppRecord:
     return (with_id or found)[0]
 
 
-def _app_of(row: AnyRow) -> AppRecord:
+def app_of(row: AnyRow) -> AppRecord:
+    """Return the app in a row of its table."""
     return AppRecord(**row._asdict() | {"icon": orjson.loads(row.icon)})
 
 

@@ -8,8 +8,9 @@ import hashlib
 import os
 from collections.abc import Callable
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
@@ -30,6 +31,16 @@ class Blobs(Protocol):
 
     async def put(self, content: bytes) -> str:
         """Keep ``content`` and return its digest; durable on return, may be repeated.
+
+        Raises:
+            StoreUnavailableError: it could not be written.
+        """
+        ...
+
+    async def put_file(self, file: BinaryIO) -> tuple[str, int]:
+        """Keep the content of ``file`` from its start, piece by piece; return its digest and size in bytes.
+
+        Durable on return, may be repeated.
 
         Raises:
             StoreUnavailableError: it could not be written.
@@ -57,6 +68,12 @@ class MemoryBlobs:
         self._contents[digest] = content
         return digest
 
+    async def put_file(self, file: BinaryIO) -> tuple[str, int]:
+        """Keep the content of ``file``; see Blobs."""
+        file.seek(0)
+        content = file.read()
+        return await self.put(content), len(content)
+
     async def get(self, digest: str) -> bytes:
         """Return the content with this digest; see Blobs."""
         if digest not in self._contents:
@@ -78,6 +95,16 @@ class ObjectBlobs:
     async def put(self, content: bytes) -> str:
         """Keep ``content``; see Blobs."""
         digest = digest_of(content)
+        await self._write(digest, content)
+        return digest
+
+    async def put_file(self, file: BinaryIO) -> tuple[str, int]:
+        """Keep the content of ``file``; see Blobs."""
+        digest, size_bytes = await asyncio.to_thread(_measured, file)
+        await self._write(digest, file)
+        return digest, size_bytes
+
+    async def _write(self, digest: str, content: bytes | BinaryIO) -> None:
         try:
             # Written anew where it is there already: what a power cut left half written is then mended.
             await self._store.put_async(_path(digest), content)
@@ -85,7 +112,6 @@ class ObjectBlobs:
                 await asyncio.to_thread(_sync, self._store.prefix, _path(digest))
         except (BaseError, OSError) as error:
             raise StoreUnavailableError(f"a large value could not be kept ({_reason(error)})") from error
-        return digest
 
     async def get(self, digest: str) -> bytes:
         """Return the content with this digest; see Blobs."""
@@ -122,6 +148,15 @@ def _remote(url: str) -> ObjectStore:
 
 def _path(digest: str) -> str:
     return f"blobs/{digest[:2]}/{digest}"
+
+
+def _measured(file: BinaryIO) -> tuple[str, int]:
+    """Return digest and size of the content of ``file``, which is then at its start again."""
+    file.seek(0)
+    digest = hashlib.file_digest(cast(BytesIO, file), "sha256").hexdigest()
+    size_bytes = file.tell()
+    file.seek(0)
+    return digest, size_bytes
 
 
 def _reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from store.database import AnyRow, AnySelect, Database
 from store.decision_tables import votes
 from store.form_record import AuditEntry, GivenAnswer, Submitter, VoteOutcome, new_entry, viewed_entry
 from store.form_rows import FORM, accept, add_audit, check_answerable, check_recipient, is_done, lock_form, recipient_of
-from store.run_rows import insert_once
+from store.insert_once import insert_once
 from store.tables import audit, form_recipients, submissions
 
 

@@ -83,6 +83,29 @@ class AmbiguousAppError(RefusedError):
         return f"several apps are named {self.name!r}: use one of the ids {', '.join(self.app_ids)}"
 
 
+class DraftOutOfStepError(RefusedError):
+    """Somebody else has changed the draft meanwhile; the editor fetches it anew."""
+
+    code = "draft_workflow_not_sync"
+
+    def __str__(self) -> str:
+        return "Workflow graph might have been modified, please refresh and resubmit."
+
+
+class UploadLimitError(RefusedError):
+    """A recipient has uploaded as many files for a form as one may; the person answers with those."""
+
+    code = "too_many_files"
+
+    def __init__(self, form_id: str, limit: int) -> None:
+        super().__init__(form_id, limit)
+        self.form_id = form_id
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"At most {self.limit} files can be uploaded for one form."
+
+
 class UnsupportedDatabaseError(RefusedError):
     """The database URL names something else than a SQLite file or PostgreSQL; its owner corrects the setting."""
 

@@ -31,6 +31,28 @@ class FileRecord:
     form_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to store, without its content; see ``FileRecord``."""
+
+    file_id: str
+    owner: FileOwner
+    name: str
+    mime_type: str
+    created_at: float
+    form_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormUpload:
+    """Who uploaded a file for the answer of a form: a recipient of it. ``uploaded_at``: Unix seconds."""
+
+    file_id: str
+    form_id: str
+    recipient_id: str
+    uploaded_at: float
+
+
 def derived_file_id(owner: FileOwner, digest: str, name: str, mime_type: str) -> str:
     """Return the id of a file that a run makes: the same for the same content, however often the node runs."""
     parts = (owner.workspace_id, owner.app_id, owner.role, owner.owner_id, digest, mime_type, name)

@@ -5,16 +5,18 @@
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from graph.file_value import extension_of
 from store.blobs import Blobs
 from store.database import AnyRow, AnySelect, Database
-from store.file_record import FileOwner, FileRecord, derived_file_id
+from store.errors import UploadLimitError
+from store.file_record import FileOwner, FileRecord, FormUpload, NewFile, derived_file_id
 from store.insert_once import insert_once
 from store.tables import files, forms
+from store.web_tables import form_uploads
 
 MAX_NAME_CHARS = 200
 
@@ -38,6 +40,22 @@ class FileTable(Protocol):
         """Return a file that a run may read: its owner's, or one uploaded for a form of the run; else None."""
         ...
 
+    async def add_upload(self, record: FileRecord, recipient_id: str, limit: int) -> FileRecord:
+        """Keep a file that a recipient of the form ``record.form_id`` uploaded for it. Durable.
+
+        Raises:
+            UploadLimitError: the recipient has uploaded ``limit`` files for the form already.
+        """
+        ...
+
+    async def of_recipient(self, form_id: str, recipient_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]:
+        """Return id -> file for those of the ids that the recipient uploaded for the form."""
+        ...
+
+    async def uploads(self, form_id: str) -> list[FormUpload]:
+        """Return who uploaded which file for a form, oldest first; for its audit."""
+        ...
+
 
 class FileShelf:
     """Files with their content: what surfaces put in and give out."""
@@ -46,18 +64,42 @@ class FileShelf:
         self.table = table
         self._blobs = blobs
 
-    async def put(
-        self, file_id: str, owner: FileOwner, content: bytes, name: str, mime_type: str, created_at: float
-    ) -> FileRecord:
-        """Store a file, content first; durable on return.
+    async def put_upload(self, file: BinaryIO, made: NewFile, recipient_id: str, limit: int) -> FileRecord:
+        """Store what a recipient uploaded for a form, content first, piece by piece; durable on return.
+
+        Args:
+            file: the content, at its start.
+            made: the rest; its ``form_id`` is set.
+            recipient_id: who uploaded it.
+            limit: how many files a recipient may upload for one form.
+
+        Raises:
+            UploadLimitError: the recipient has uploaded that many.
+            StoreUnavailableError: it could not be stored.
+        """
+        return await self.table.add_upload(await self._stored(file, made), recipient_id, limit)
+
+    async def put_file(self, file: BinaryIO, made: NewFile) -> FileRecord:
+        """Store a file, content first, piece by piece; durable on return.
 
         Raises:
             StoreUnavailableError: it could not be stored.
         """
-        digest = await self._blobs.put(content)
-        name = shortened(name)
-        return await self.table.add(
-            FileRecord(file_id, owner, name, mime_type, extension_of(name), len(content), digest, created_at)
+        return await self.table.add(await self._stored(file, made))
+
+    async def _stored(self, file: BinaryIO, made: NewFile) -> FileRecord:
+        digest, size_bytes = await self._blobs.put_file(file)
+        name = shortened(made.name)
+        return FileRecord(
+            made.file_id,
+            made.owner,
+            name,
+            made.mime_type,
+            extension_of(name),
+            size_bytes,
+            digest,
+            made.created_at,
+            made.form_id,
         )
 
     async def content(self, record: FileRecord) -> bytes:
@@ -112,6 +154,18 @@ _IS_OWNERS = (
 _IS_THEIRS = (files.c.owner_role == bindparam("key_role")) & (files.c.owner_id == bindparam("key_owner_id"))
 _OF_RUN = select(forms.c.form_id).where(forms.c.run_id == bindparam("key_run_id"))
 _OF_OWNER = _BY_IDS.where(*_IS_OWNERS, _IS_THEIRS)
+_COUNT_OF_RECIPIENT = select(func.count()).where(
+    form_uploads.c.form_id == bindparam("key_form_id"), form_uploads.c.recipient_id == bindparam("key_recipient_id")
+)
+_UPLOADS = (
+    select(form_uploads)
+    .where(form_uploads.c.form_id == bindparam("key_form_id"))
+    .order_by(form_uploads.c.uploaded_at, form_uploads.c.file_id)
+)
+_LOCK_FORM = select(forms.c.form_id).where(forms.c.form_id == bindparam("key_form_id")).with_for_update()
+_OF_RECIPIENT = _BY_IDS.join(form_uploads, form_uploads.c.file_id == files.c.file_id).where(
+    form_uploads.c.form_id == bindparam("key_form_id"), form_uploads.c.recipient_id == bindparam("key_recipient_id")
+)
 _FOR_RUN = _BY_ID.where(*_IS_OWNERS, or_(_IS_THEIRS, files.c.form_id.in_(_OF_RUN)))
 
 
@@ -123,26 +177,33 @@ class SqlFiles:
 
     async def add(self, record: FileRecord) -> FileRecord:
         """Keep ``record``; see FileTable."""
-        row = {
-            "file_id": record.file_id,
-            "workspace_id": record.owner.workspace_id,
-            "app_id": record.owner.app_id,
-            "form_id": record.form_id,
-            "owner_role": record.owner.role,
-            "owner_id": record.owner.owner_id,
-            "name": record.name,
-            "mime_type": record.mime_type,
-            "extension": record.extension,
-            "size_bytes": record.size_bytes,
-            "storage_key": record.digest,
-            "created_at": record.created_at,
-        }
+        return _record(await self._database.write(lambda connection: _inserted(connection, record)))
+
+    async def add_upload(self, record: FileRecord, recipient_id: str, limit: int) -> FileRecord:
+        """Keep an upload for a form; see FileTable."""
+        assert record.form_id is not None
+        form_id = record.form_id
+        upload = {"form_id": form_id, "recipient_id": recipient_id, "uploaded_at": record.created_at}
 
         def work(connection: Connection) -> AnyRow:
-            insert_once(connection, files, row)
-            return connection.execute(_BY_ID, {"key_file_id": record.file_id}).one()
+            # Uploads of one form come one after the other here, so that none slips past the count.
+            connection.execute(_LOCK_FORM, {"key_form_id": form_id})
+            if insert_once(connection, form_uploads, {"file_id": record.file_id, **upload}):
+                key = {"key_form_id": form_id, "key_recipient_id": recipient_id}
+                if connection.execute(_COUNT_OF_RECIPIENT, key).scalar_one() > limit:
+                    raise UploadLimitError(form_id, limit)
+            return _inserted(connection, record)
 
         return _record(await self._database.write(work))
+
+    async def of_recipient(self, form_id: str, recipient_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]:
+        """Return the files that a recipient uploaded for a form; see FileTable."""
+        if not file_ids:
+            return {}
+        ids = list(dict.fromkeys(file_ids))
+        values = {"key_form_id": form_id, "key_recipient_id": recipient_id, "key_file_ids": ids}
+        rows = await self._database.read(lambda connection: connection.execute(_OF_RECIPIENT, values).all())
+        return {row.file_id: _record(row) for row in rows}
 
     async def get(self, file_id: str) -> FileRecord | None:
         """Return a file, or None; see FileTable."""
@@ -156,6 +217,12 @@ class SqlFiles:
         rows = await self._database.read(lambda connection: connection.execute(_OF_OWNER, values).all())
         return {row.file_id: _record(row) for row in rows}
 
+    async def uploads(self, form_id: str) -> list[FormUpload]:
+        """Return who uploaded which file for a form; see FileTable."""
+        key = {"key_form_id": form_id}
+        rows = await self._database.read(lambda connection: connection.execute(_UPLOADS, key).all())
+        return [FormUpload(**row._asdict()) for row in rows]
+
     async def for_run(self, owner: FileOwner, run_id: str, file_id: str) -> FileRecord | None:
         """Return a file that a run may read; see FileTable."""
         return await self._one(_FOR_RUN, {**_key(owner), "key_file_id": file_id, "key_run_id": run_id})
@@ -163,6 +230,26 @@ class SqlFiles:
     async def _one(self, statement: AnySelect, values: dict[str, str]) -> FileRecord | None:
         row = await self._database.read(lambda connection: connection.execute(statement, values).one_or_none())
         return None if row is None else _record(row)
+
+
+def _inserted(connection: Connection, record: FileRecord) -> AnyRow:
+    """Insert the row of ``record`` unless its id is there, and return the row of its id."""
+    row = {
+        "file_id": record.file_id,
+        "workspace_id": record.owner.workspace_id,
+        "app_id": record.owner.app_id,
+        "form_id": record.form_id,
+        "owner_role": record.owner.role,
+        "owner_id": record.owner.owner_id,
+        "name": record.name,
+        "mime_type": record.mime_type,
+        "extension": record.extension,
+        "size_bytes": record.size_bytes,
+        "storage_key": record.digest,
+        "created_at": record.created_at,
+    }
+    insert_once(connection, files, row)
+    return connection.execute(_BY_ID, {"key_file_id": record.file_id}).one()
 
 
 def _key(owner: FileOwner) -> dict[str, str]:

@@ -7,7 +7,7 @@ actor is the only writer; anybody reads.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from sqlalchemy import bindparam, func, select
@@ -37,6 +37,8 @@ from store.tables import audit, form_recipients, form_tokens, forms, is_waiting,
 __all__ = ["AuditEntry", "FormStore", "Resumable", "SqlForms", "Submitter", "TokenMatch", "TokenRow"]
 
 DUE_LIMIT = 1000
+ALL_SURFACES: Final = tuple(Surface)
+ALL_PURPOSES: Final = tuple(Purpose)
 
 
 class FormStore(Protocol):
@@ -61,8 +63,17 @@ class FormStore(Protocol):
         """Return a form, or None."""
         ...
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
-        """Return what a token stands for; None for an unknown one, one of a revoked recipient, and a replaced one."""
+    async def by_token(
+        self,
+        token_hash: bytes,
+        surfaces: Sequence[Surface] = ALL_SURFACES,
+        purposes: Sequence[Purpose] = ALL_PURPOSES,
+    ) -> TokenMatch | None:
+        """Return what a token stands for, if it was minted for one of ``surfaces`` and ``purposes``.
+
+        None for an unknown one, one of a revoked recipient, and a replaced one. All that is None is so before
+        anything of the form is read, so that each costs the same.
+        """
         ...
 
     async def by_run(self, run_id: str) -> list[Form]:
@@ -181,6 +192,8 @@ _BY_TOKEN = (
     .join(forms, forms.c.form_id == form_recipients.c.form_id)
     .where(
         form_tokens.c.token_hash == bindparam("key_token_hash"),
+        form_tokens.c.surface.in_(bindparam("key_surfaces", expanding=True)),
+        form_tokens.c.purpose.in_(bindparam("key_purposes", expanding=True)),
         form_recipients.c.generation == form_tokens.c.generation,
         form_recipients.c.state == "active",
     )
@@ -226,9 +239,15 @@ class SqlForms:
         rows = await self._rows(FORM, {"key_form_id": form_id})
         return form_of(rows[0]) if rows else None
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
+    async def by_token(
+        self,
+        token_hash: bytes,
+        surfaces: Sequence[Surface] = ALL_SURFACES,
+        purposes: Sequence[Purpose] = ALL_PURPOSES,
+    ) -> TokenMatch | None:
         """Return what a token stands for; see FormStore."""
-        rows = await self._rows(_BY_TOKEN, {"key_token_hash": token_hash})
+        wanted = {"key_surfaces": [str(each) for each in surfaces], "key_purposes": [str(each) for each in purposes]}
+        rows = await self._rows(_BY_TOKEN, {"key_token_hash": token_hash, **wanted})
         if not rows:
             return None
         recipient = recipient_of(rows[0])

@@ -15,7 +15,7 @@ from hitl.schedule import Moment
 from store.database import AnySelect
 from store.human_time_record import Schedule
 from store.human_time_tables import asked_accounts, claims, cut_executions, has_next, schedules
-from store.run_rows import insert_once
+from store.insert_once import insert_once
 
 DUE_MOMENTS: AnySelect = (
     select(schedules.c.form_id, schedules.c.next_at)

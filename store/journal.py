@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from graph.events import Fact
 from graph.ports import InboxItem
 from store.blobs import Blobs
+from store.chat_rows import pack_chat, store_chat
 from store.compression import compress, decompress
 from store.database import AnyRow, Database
 from store.errors import RunNotFoundError
@@ -41,6 +43,8 @@ class Journal(Protocol):
 
     async def append(self, write: JournalWrite) -> int:
         """Store the facts of ``write``, its changes to the run, and that its inbox items are taken.
+
+        Of a run that is a message of a conversation, the message and the conversation's variables change with it.
 
         The same write again (its answer was lost) succeeds without storing anything twice. A fact that ends the
         run takes up every item left.
@@ -226,12 +230,14 @@ class SqlJournal:
         changes = run_changes(write.facts) | owner_changes(write)
         if "outputs" in changes:
             changes["outputs"] = await pack_value(changes["outputs"], self._blobs)
+        chat = await pack_chat(write, self._blobs)
+        also = None if chat is None else partial(store_chat, run_id=write.run_id, chat=chat)
         if write.new_run is None:
-            return PackedWrite(write, facts, changes, None)
+            return PackedWrite(write, facts, changes, None, also)
         given = {name: getattr(write.new_run, name) for name in _NEW_RUN_FIELDS}
         row = _NO_FACTS_YET | {"outputs": b"{}"} | given | changes
         row |= {"inputs": await pack_value(write.new_run.inputs, self._blobs)}
-        return PackedWrite(write, facts, changes, row | {"epoch": write.epoch, "head": write.new_head})
+        return PackedWrite(write, facts, changes, row | {"epoch": write.epoch, "head": write.new_head}, also)
 
     async def _record(self, row: AnyRow) -> RunRecord:
         inputs = await unpack_value(row.inputs, self._blobs)

@@ -10,6 +10,7 @@ from store.app_record import ApiKey, AppRecord, WorkflowVersion, hash_key, new_k
 from store.apps import pick_app
 from store.errors import AppNotFoundError
 from store.memory_store import MemoryStore
+from store.site_record import Site, new_code
 
 
 class MemoryApps:
@@ -47,6 +48,7 @@ class MemoryApps:
             created_at=existing.created_at if existing else now,
         )
         self._store.apps[app_id] = app
+        self._store.sites.setdefault(app_id, Site(app_id, new_code(), True, now))
         version = WorkflowVersion(version_id, app_id, workflow.content_hash, workflow.document, now)
         self._store.versions.setdefault(version_id, version)
         return app_id, version_id

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from store.file_record import FileOwner, FileRecord
+from store.errors import UploadLimitError
+from store.file_record import FileOwner, FileRecord, FormUpload
 from store.memory_store import MemoryStore
 
 
@@ -32,3 +33,25 @@ class MemoryFiles:
             return None
         form = self._store.forms.get(record.form_id or "")
         return record if record.owner == owner or (form is not None and form.run_id == run_id) else None
+
+    async def add_upload(self, record: FileRecord, recipient_id: str, limit: int) -> FileRecord:
+        """Keep an upload for a form; see FileTable."""
+        assert record.form_id is not None
+        if record.file_id not in self._store.form_uploads:
+            if sum(each.recipient_id == recipient_id for each in self._of_form(record.form_id)) >= limit:
+                raise UploadLimitError(record.form_id, limit)
+            upload = FormUpload(record.file_id, record.form_id, recipient_id, record.created_at)
+            self._store.form_uploads[record.file_id] = upload
+        return await self.add(record)
+
+    async def of_recipient(self, form_id: str, recipient_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]:
+        """Return the files that a recipient uploaded for a form; see FileTable."""
+        theirs = {each.file_id for each in self._of_form(form_id) if each.recipient_id == recipient_id}
+        return {file_id: self._store.files[file_id] for file_id in file_ids if file_id in theirs}
+
+    async def uploads(self, form_id: str) -> list[FormUpload]:
+        """Return who uploaded which file for a form; see FileTable."""
+        return sorted(self._of_form(form_id), key=lambda each: (each.uploaded_at, each.file_id))
+
+    def _of_form(self, form_id: str) -> list[FormUpload]:
+        return [each for each in self._store.form_uploads.values() if each.form_id == form_id]

@@ -10,9 +10,11 @@ from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError, NotAnApproverError
 from hitl.form import Form, FormStatus
 from hitl.form_state import DeadlineOutcome, check_open, close, submit
+from hitl.form_token import Purpose
 from hitl.recipient import Recipient
 from hitl.schedule import Moment
 from hitl.submission import Submission
+from hitl.surface import Surface
 from store.errors import GenerationConflictError
 from store.form_record import (
     SYSTEM,
@@ -26,6 +28,7 @@ from store.form_record import (
     new_entry,
     opening_entry,
 )
+from store.forms import ALL_PURPOSES, ALL_SURFACES
 from store.memory_store import MemorySchedule, MemoryStore
 from store.outbox_record import decided
 from store.run_record import TERMINAL
@@ -68,9 +71,16 @@ class MemoryForms:
         """Return a form, or None; see FormStore."""
         return self._store.forms.get(form_id)
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
+    async def by_token(
+        self,
+        token_hash: bytes,
+        surfaces: Sequence[Surface] = ALL_SURFACES,
+        purposes: Sequence[Purpose] = ALL_PURPOSES,
+    ) -> TokenMatch | None:
         """Return what a token stands for; see FormStore."""
         token = self._store.tokens.get(token_hash)
+        if token is not None and (token.surface not in surfaces or token.purpose not in purposes):
+            return None
         recipient = self._store.recipients.get(token.recipient_id) if token else None
         if token is None or recipient is None or not recipient.is_active or recipient.generation != token.generation:
             return None

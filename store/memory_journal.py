@@ -4,7 +4,9 @@ from dataclasses import fields, replace
 
 from graph.events import Fact
 from graph.ports import InboxItem
+from store.chat_record import message_change
 from store.errors import FencedError, RunExistsError, RunNotFoundError
+from store.memory_chats import begin_message, change_message
 from store.memory_store import MemoryRow, MemoryStore
 from store.packing import pack_facts, unpack_facts
 from store.run_record import (
@@ -145,4 +147,8 @@ class MemoryJournal:
             for row in store.inbox.values():
                 if row.run_id == write.run_id and row.taken_number is None:
                     row.taken_number = head
+        if write.message is not None:
+            begin_message(store, write.message)
+        if write.is_message:
+            change_message(store, write.run_id, message_change(write.facts))
         return head

@@ -5,6 +5,7 @@ For tests and trials. Every operation of the twins runs without giving way, so e
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from graph.ports import InboxItem
 from hitl.approval import Vote
@@ -16,10 +17,13 @@ from hitl.schedule import Moment
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
 from store.blobs import Blobs, MemoryBlobs
-from store.file_record import FileRecord
+from store.chat_record import Conversation, ConversationVariable, Feedback, Message
+from store.file_record import FileRecord, FormUpload
 from store.form_record import CUT_OFF, SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
+from store.login_record import Login
 from store.outbox_record import OutboxEntry, new_mail
 from store.run_record import RunRecord
+from store.site_record import Site
 
 
 @dataclass(slots=True)
@@ -71,9 +75,20 @@ class MemoryStore:
     apps: dict[str, AppRecord] = field(default_factory=dict)
     versions: dict[str, WorkflowVersion] = field(default_factory=dict)
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    logins: dict[str, Login] = field(default_factory=dict)
+    login_attempts: dict[bytes, tuple[float, int]] = field(default_factory=dict)
+    drafts: dict[str, Any] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)
     outbox: dict[str, OutboxEntry] = field(default_factory=dict)
+    form_uploads: dict[str, FormUpload] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    variables: dict[str, dict[str, ConversationVariable]] = field(default_factory=dict)
+    """Conversation id -> name -> variable."""
+    feedbacks: dict[str, Feedback] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
     claims: dict[str, Claim] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
 from graph.ports import InboxItem
+from store.chat_record import NewMessage
 from store.outbox_record import OutboxEntry
 
 RunStatus = Literal["running", "paused"] | RunEnd
@@ -36,6 +37,11 @@ class NewRun:
     user: str
     inputs: dict[str, Any]
     created_at: float
+
+    @property
+    def is_message(self) -> bool:
+        """Whether the run is of a chatflow, and so a message of a conversation."""
+        return self.mode == "advanced-chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class JournalWrite:
     ``taken``: ids of inbox items that these facts take up. ``new_run``: set for the first write of a run (then
     ``head`` is 0 and ``epoch`` 1). ``actor`` and ``lease_id`` replace those of the run where not empty. ``cut``: node
     executions that these facts end while the run goes on, and whose forms are therefore to be closed. ``outbox``:
-    what these facts have sent.
+    what these facts have sent. ``is_message``: the run is a message of a conversation, which the facts change too;
+    ``message``: that message, with the first write.
     """
 
     run_id: str
@@ -90,6 +97,8 @@ class JournalWrite:
     lease_id: str = field(default="", repr=False)
     cut: Sequence[str] = ()
     outbox: Sequence[OutboxEntry] = ()
+    is_message: bool = False
+    message: NewMessage | None = None
 
     @property
     def new_head(self) -> int:

@@ -5,7 +5,7 @@ answered, before the first commit of its run: where the row does not exist yet, 
 its stead (SQLite has one writer anyway).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -71,13 +71,14 @@ class PackedWrite:
     """A JournalWrite as the database stores it.
 
     ``facts``: packed bytes of its facts; ``changes``: column of runs -> new value; ``run_row``: the new row where
-    the run begins with this write.
+    the run begins with this write. ``also``: done in the same transaction, unless the write is stored already.
     """
 
     write: JournalWrite
     facts: bytes
     changes: dict[str, Any]
     run_row: dict[str, Any] | None
+    also: Callable[[Connection], None] | None = None
 
 
 @cache
@@ -163,6 +164,8 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
     add_entries(connection, write.outbox)
     if packed.changes.get("status") in TERMINAL:
         connection.execute(_TAKE_ALL, {"key_run_id": write.run_id, "new_taken_number": head})
+    if packed.also is not None:
+        packed.also(connection)
     return head
 
 

@@ -106,6 +106,8 @@ accounts = Table(
     Column("email", OutsideText, nullable=False, unique=True),
     Column("name", OutsideText, nullable=False),
     Column("created_at", Double, nullable=False),
+    # Null: nobody can log in as this account.
+    Column("password_hash", Text),
 )
 
 members = Table(
@@ -114,6 +116,7 @@ members = Table(
     _id("workspace_id", is_key=True),
     _id("account_id", is_key=True),
     Column("role", String(32), nullable=False),
+    Index("ix_members_account_id", "account_id"),
     sqlite_with_rowid=False,
 )
 
@@ -195,6 +198,7 @@ runs = Table(
     Column("exceptions_count", Integer, nullable=False),
     Column("paused_at", Double),
     Column("finished_at", Double),
+    Index("ix_runs_app_id_run_id", "app_id", "run_id"),
 )
 is_running = _is(runs.c.status, "running")
 _partial("ix_runs_running", runs.c.actor, where=is_running)

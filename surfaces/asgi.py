@@ -27,8 +27,8 @@ class Edge:
 
     def __init__(self, app: App, version: str, environment: str) -> None:
         self._inner = app
-        # Of the surfaces so far only /v1 is for pages of other origins; cookies never count there. A page may read a
-        # fault of ours too, so that is answered inside.
+        # /v1 and /api are for pages of other origins too; cookies never count then. A page may read a fault of ours
+        # too, so that is answered inside.
         self._cross_origin = CORSMiddleware(
             self._answering,
             allow_origins=["*"],
@@ -49,7 +49,7 @@ class Edge:
                 message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
-        app = self._cross_origin if scope["path"].startswith("/v1/") else self._answering
+        app = self._cross_origin if scope["path"].startswith(("/v1/", "/api/")) else self._answering
         return await app(scope, receive, send_with_headers)
 
     async def _answering(self, scope: Scope, receive: Receive, send: Send) -> None:

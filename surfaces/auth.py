@@ -11,7 +11,7 @@ from fastapi import Request
 
 from store.account_record import EndUser
 from store.app_record import AppRecord
-from surfaces.errors import InvalidParamError, UnauthorizedError, WrongAppModeError
+from surfaces.errors import InvalidParamError, NotChatAppError, UnauthorizedError, WrongAppModeError
 from surfaces.ports import SurfacePorts
 
 END_USER_TYPE = "service-api"
@@ -83,9 +83,18 @@ def named_user(values: Mapping[str, Any]) -> str:
     return name
 
 
-async def calling_user(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
-    """Return the end user of ``app`` whom its callers know as ``user``."""
-    return await ports.accounts.end_user(app.workspace_id, app.app_id, user, END_USER_TYPE)
+def user_or_nobody(values: Mapping[str, Any]) -> str:
+    """Return the ``user`` of a body or query, "" where it names nobody.
+
+    Raises:
+        InvalidParamError: it is longer than 255 characters.
+    """
+    return named_user(values) if values.get("user") else ""
+
+
+async def calling_user(app: AppRecord, user: str, ports: SurfacePorts, type: str = END_USER_TYPE) -> EndUser:
+    """Return the end user of ``app`` whom its callers of this ``type`` know as ``user``."""
+    return await ports.accounts.end_user(app.workspace_id, app.app_id, user, type)
 
 
 async def calling_user_or_default(app: AppRecord, user: str, ports: SurfacePorts) -> EndUser:
@@ -103,3 +112,13 @@ def require_mode(app: AppRecord, *modes: str) -> None:
     """
     if app.mode not in modes:
         raise WrongAppModeError()
+
+
+def require_chat(app: AppRecord) -> None:
+    """Return when the app is a chatflow.
+
+    Raises:
+        NotChatAppError: it has no conversations.
+    """
+    if app.mode != "advanced-chat":
+        raise NotChatAppError()

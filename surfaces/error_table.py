@@ -15,17 +15,24 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from graph.errors import GreenroomError, RefusedError, UnavailableError
+from surfaces.errors import UploadTokenError
 
 _STATUS: Final[Mapping[str, int]] = {
     "invalid_param": 400,
     "bad_request": 400,
     "not_workflow_app": 400,
+    "not_chat_app": 400,
     "app_unavailable": 400,
     "invalid_form_data": 400,
     "no_file_uploaded": 400,
+    "file_extension_blocked": 400,
+    "remote_file_upload_error": 400,
     "too_many_files": 400,
     "filename_not_exists_error": 400,
     "unauthorized": 401,
+    "authentication_failed": 401,
+    "not_setup": 401,
+    "already_setup": 403,
     "forbidden": 403,
     "recipient_surface_mismatch": 403,
     "self_approval_forbidden": 403,
@@ -36,6 +43,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "form_not_found": 404,
     "run_not_found": 404,
     "app_not_found": 404,
+    "draft_workflow_not_exist": 404,
+    "draft_workflow_not_sync": 409,
     "file_not_found": 404,
     "form_changed": 409,
     "idempotency_key_reused": 409,
@@ -48,6 +57,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "unsupported_file_type": 415,
     "too_many_requests": 429,
+    "email_code_login_limit": 429,
+    "web_form_rate_limit_exceeded": 429,
     "schema_outdated": 503,
     "code_version": 503,
     "key_mismatch": 503,
@@ -98,7 +109,7 @@ def answer_for(error: BaseException) -> Answer:
         retry = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         return Answer(_STATUS.get(error.code, 503), error.code, _message(error), retry)
     if isinstance(error, RefusedError):
-        status = _STATUS.get(error.code, 400)
+        status = error.status if isinstance(error, UploadTokenError) else _STATUS.get(error.code, 400)
         headers = {"WWW-Authenticate": 'Bearer realm="api"'} if status == 401 else {}
         return Answer(status, error.code, _message(error), headers)
     return UNKNOWN
@@ -109,13 +120,18 @@ def _message(error: GreenroomError) -> str:
     return text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…"
 
 
-def error_event(error: BaseException, run_id: str | None) -> dict[str, Any]:
-    """Return the last event of a stream that ``error`` ends; ``run_id`` is None before the run has started."""
+def error_event(error: BaseException, run_id: str | None, message: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the last event of a stream that ``error`` ends.
+
+    Args:
+        error: what went wrong.
+        run_id: the run, None before it has started.
+        message: which message the stream is of, where it is one; it then stands in the place of the run.
+    """
     answer = answer_for(error)
     if answer is UNKNOWN:
-        message = "Internal Server Error, please contact support."
-        answer = Answer(500, "internal_server_error", message)
-    return {"event": "error", "workflow_run_id": run_id, **answer.envelope()}
+        answer = Answer(500, "internal_server_error", "Internal Server Error, please contact support.")
+    return {"event": "error", **(message or {"workflow_run_id": run_id}), **answer.envelope()}
 
 
 def error_response(answer: Answer) -> Response:

@@ -21,6 +21,7 @@ from graph.events import (
     RunStarted,
     TextEmitted,
 )
+from graph.nodes.prompt_memory import HISTORY
 from graph.variable_pool import is_file
 from graph.workflow import Workflow
 from hitl.disposition import Disposition, enrich_reason
@@ -32,8 +33,10 @@ CONTAINER_KINDS: Final = frozenset({"iteration", "loop"})
 """Node types that are told by events of their own instead of node_started and node_finished."""
 HIDDEN_KINDS: Final = frozenset({"iteration-start", "loop-start"})
 """Node types that readers never hear of."""
-_SYSTEM_ORDER: Final = ("files", "user_id", "app_id", "timestamp", "workflow_id", "workflow_run_id")
+_SYSTEM_ORDER: Final = ("query", "files", "user_id", "app_id", "timestamp", "workflow_id", "workflow_run_id")
 """The order in which readers are shown the system values; others come after."""
+_UNTOLD: Final = frozenset({"conversation_id", HISTORY})
+"""System values that readers are not shown."""
 _FULL_DETAIL: Final = frozenset({Surface.SERVICE_API, Surface.CONSOLE})
 
 
@@ -51,6 +54,8 @@ class RunLabel:
 
     ``created_by``: ``{id, user}`` of an end user, ``{id, name, email}`` of an account. ``created_at``: when the run
     was asked for, Unix seconds; None: when it started. ``app_id``: whose files its values may name.
+    ``conversation_id``: that of a run that is a message, "" of others; the message has the id of the run.
+    ``is_reduced``: node events without bodies, also where the surface would give them.
     """
 
     run_id: str
@@ -60,11 +65,13 @@ class RunLabel:
     surface: Surface
     created_at: float | None = None
     app_id: str = ""
+    conversation_id: str = ""
+    is_reduced: bool = False
 
     @property
     def is_full(self) -> bool:
         """Whether node events carry bodies here (full level) or not (simple level)."""
-        return self.surface in _FULL_DETAIL
+        return self.surface in _FULL_DETAIL and not self.is_reduced
 
     def node(self, node_id: str) -> NodeLabel:
         """Return the label of ``node_id``; an unknown node is called by its id."""
@@ -76,15 +83,31 @@ def node_labels(workflow: Workflow) -> dict[str, NodeLabel]:
     return {node.id: NodeLabel(node.type, node.title) for node in workflow.nodes}
 
 
+def message_of(label: RunLabel) -> JsonObject:
+    """Return which message an event belongs to; nothing for a run that is none."""
+    if not label.conversation_id:
+        return {}
+    at = int(label.created_at or 0.0)
+    return {"conversation_id": label.conversation_id, "message_id": label.run_id, "created_at": at}
+
+
+def envelope(label: RunLabel, name: str) -> JsonObject:
+    """Return the outer fields of an event ``name`` that does not speak of the run as such."""
+    return {"event": name, **message_of(label), "task_id": label.run_id}
+
+
 def outer(label: RunLabel, name: str, data: JsonObject) -> JsonObject:
     """Return the whole event ``name`` around ``data``."""
+    if label.conversation_id:
+        return {**envelope(label, name), "workflow_run_id": label.run_id, "data": data}
     return {"event": name, "workflow_run_id": label.run_id, "task_id": label.run_id, "data": data}
 
 
 def run_inputs(started: RunStarted) -> JsonObject:
     """Return the start inputs and, behind them, the sys values under ``sys.<name>``."""
     system = {name: started.system[name] for name in _SYSTEM_ORDER if name in started.system} | started.system
-    return {**started.inputs, **{f"sys.{name}": value for name, value in system.items()}}
+    shown = {f"sys.{name}": value for name, value in system.items() if name not in _UNTOLD}
+    return {**started.inputs, **shown}
 
 
 def workflow_started(label: RunLabel, started: RunStarted, at: float, reason: str) -> JsonObject:
@@ -187,9 +210,20 @@ def _whole_body(label: RunLabel, fact: NodeFinished, status: str, started_at: fl
     }
 
 
-def text_chunk(text: str, selector: Sequence[str]) -> JsonObject:
-    """Return the data of text_chunk."""
-    return {"text": text, "from_variable_selector": list(selector) or None}
+def text_event(label: RunLabel, text: str, selector: Sequence[str]) -> JsonObject:
+    """Return the whole event that tells more text: text_chunk, or message in a conversation."""
+    source = list(selector) or None
+    if label.conversation_id:
+        told = {"id": label.run_id, "answer": text, "from_variable_selector": source}
+        return {**envelope(label, "message"), **told}
+    return outer(label, "text_chunk", {"text": text, "from_variable_selector": source})
+
+
+def replace_event(label: RunLabel, text: str) -> JsonObject:
+    """Return the whole event by which ``text`` takes the place of all before: text_replace, or message_replace."""
+    if label.conversation_id:
+        return {**envelope(label, "message_replace"), "answer": text, "reason": ""}
+    return outer(label, "text_replace", {"text": text})
 
 
 def text_of(fact: TextEmitted) -> str:

@@ -14,7 +14,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
@@ -28,21 +28,21 @@ from hitl.errors import (
     FormNotFoundError,
     InvalidSubmissionError,
 )
+from hitl.form import Form
 from hitl.form_state import check_open
 from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.error_table import answer_for, domain_error
-from surfaces.errors import BadRequestError, FormGuardError, UnsupportedMediaTypeError
+from surfaces.errors import FormGuardError, FormRateLimitError
+from surfaces.form_limits import FormUse
 from surfaces.form_lookup import form_of_token
-from surfaces.form_view import FILE_TYPES, Entered, form_page, message_page, page_headers
+from surfaces.form_view import Entered, ShownForm, form_page, message_page, page_headers
+from surfaces.input_files import recipients_files
+from surfaces.page_answer import PageAnswer, page_answer, sent_page
 from surfaces.ports import SurfacePorts
-from surfaces.schemas import read_body
 
 _COOKIE: Final = "greenroom_form"
 _GUARD_VERSION: Final = b"greenroom form page guard 1"
-_MAX_FIELDS: Final = 200
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
-_NO_UPLOADS: Final = "this form asks for files, and uploads are not available on this page yet."
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -61,6 +61,7 @@ class FormPage:
     async def enter(self, request: Request) -> Response:
         """Send the holder of a link on to the form's own address."""
         token = request.path_params["token"]
+        await self._ports.form_limits.take("read", request, token)
         match = await form_of_token(token, Surface.WEB, self._ports)
         address = self._address(match)
         response = Response(status_code=303, headers={**page_headers(), "Location": address})
@@ -69,56 +70,58 @@ class FormPage:
 
     async def show(self, request: Request) -> Response:
         """Show the form."""
-        match = await self._match(request)
+        match = await self._match(request, "read")
         check_open(match.form, self._ports.clock.now())
-        return form_page(match.form, self._address(match), self._guard(match), Entered())
+        return form_page(await self._shown(match), Entered())
 
     async def answer(self, request: Request) -> Response:
-        """Take the answer; one that does not fit is shown again with the reason."""
-        match = await self._match(request)
-        entered = await self._entered(request)
-        if not hmac.compare_digest(entered.get("guard", "").encode(), self._guard(match).encode()):
-            raise FormGuardError("The answer did not come from the page of this form. Please open your link again.")
+        """Take the answer; one that does not fit is shown again with the reason, and its files are kept."""
+        match = await self._match(request, "submit")
+        # Before anything of the body is read: it may be a hundred megabytes.
         check_open(match.form, self._ports.clock.now())
-        declared = {each["output_variable_name"]: each.get("type") for each in match.form.definition.inputs}
-        values = {name: entered[f"input.{name}"] for name in declared if f"input.{name}" in entered}
+        async with sent_page(request, self._ports) as sent:
+            if not hmac.compare_digest((sent.text("guard") or "").encode(), self._guard(match).encode()):
+                raise FormGuardError("The answer did not come from the page of this form. Please open your link again.")
+            answer = await page_answer(sent, match.form, match.recipient, self._ports)
+            action, digest = sent.text("action") or "", sent.text("form_digest")
+        reason, status = "Please check what is marked below.", 400
+        if not answer.faults:
+            reason, status = await self._refusal(match, action, digest, answer)
+        if reason:
+            again = Entered(answer.texts, reason, answer.kept, answer.faults)
+            return form_page(await self._shown(match), again, status=status)
+        return message_page("Thank you", "Your answer has been recorded. You can close this page.", 200)
+
+    async def _refusal(self, match: TokenMatch, action: str, digest: str | None, answer: PageAnswer) -> tuple[str, int]:
+        """Submit the answer; return why it does not fit, "" when it was taken, and the HTTP status of that."""
         try:
-            if FILE_TYPES & set(declared.values()):
-                raise InvalidSubmissionError(_NO_UPLOADS)
             await self._ports.submissions.submit(
                 SubmitOrder(
                     form_id=match.form.form_id,
                     recipient_id=match.recipient.recipient_id,
                     generation=match.generation,
-                    action=entered.get("action", ""),
-                    inputs=values,
+                    action=action,
+                    inputs=answer.inputs,
                     via=Surface.WEB,
-                    form_digest=entered.get("form_digest"),
+                    files=await recipients_files(answer.inputs, match.recipient, self._ports),
+                    form_digest=digest,
                 )
             )
         except (InvalidSubmissionError, FormChangedError) as error:
-            again, status = Entered(values, str(domain_error(error))), answer_for(error).status
-            return form_page(match.form, self._address(match), self._guard(match), again, status)
-        return message_page("Thank you", "Your answer has been recorded. You can close this page.", 200)
+            return str(domain_error(error)), answer_for(error).status
+        return "", 200
 
-    async def _match(self, request: Request) -> TokenMatch:
+    async def _match(self, request: Request, use: FormUse) -> TokenMatch:
         """Return what the cookie's token stands for, if that is the form of the address."""
-        match = await form_of_token(request.cookies.get(_COOKIE, ""), Surface.WEB, self._ports)
+        token = request.cookies.get(_COOKIE, "")
+        await self._ports.form_limits.take(use, request, token)
+        match = await form_of_token(token, Surface.WEB, self._ports)
         if request.path_params["ref"] != _reference(match):
             raise FormNotFoundError()
         return match
 
-    async def _entered(self, request: Request) -> dict[str, str]:
-        """Return the fields of a sent page, name -> text; line breaks are those of the person's text."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
-            raise UnsupportedMediaTypeError(_FORM_TYPE)
-        body = await read_body(request, self._ports.max_body_bytes)
-        try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-        except ValueError as error:
-            raise BadRequestError("The fields of the page cannot be read.") from error
-        # A browser sends every line break of a text field as CR LF.
-        return {name: value.replace("\r\n", "\n") for name, value in pairs}
+    async def _shown(self, match: TokenMatch) -> ShownForm:
+        return await form_to_show(match.form, self._address(match), self._guard(match), self._ports)
 
     def _address(self, match: TokenMatch) -> str:
         return f"{self._prefix}/form/f/{_reference(match)}"
@@ -128,6 +131,13 @@ class FormPage:
         parts = (match.form.form_id, match.recipient.recipient_id, str(match.generation))
         framed = b"".join(len(part).to_bytes(4, "big") + part.encode() for part in parts)
         return self._ports.token_key.sign(_GUARD_VERSION + framed).hex()
+
+
+async def form_to_show(form: Form, action: str, guard: str, ports: SurfacePorts) -> ShownForm:
+    """Return ``form`` as its page shows it at the address ``action``, with links that work now."""
+    app = await ports.apps.app(form.app_id)
+    content = ports.links.refreshed(form.definition.form_content, form.app_id)
+    return ShownForm(form, content, app.name if app else "", action, guard, ports.clock.now())
 
 
 def _reference(match: TokenMatch) -> str:
@@ -157,6 +167,9 @@ def _error_page(error: GreenroomError) -> Response:
         return message_page("Already answered", "This form has its answer. Nothing is left to do.", answer.status)
     if isinstance(error, FormExpiredError):
         return message_page("Expired", "The time for this form is over; it takes no answers.", answer.status)
+    if isinstance(error, FormRateLimitError):
+        text = "This form was opened or sent too often. Please wait a minute, then try again. Nothing is lost."
+        return message_page("Please wait", text, answer.status, answer.headers)
     if answer.status >= 500:
         _log.error("the form page failed", exc_info=error)
         text = "This does not work at the moment. Your form is still there; please try again soon."

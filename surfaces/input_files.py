@@ -15,6 +15,7 @@ from actors.messages import KnownFiles
 from graph.errors import InvalidInputError
 from graph.file_value import FILE_KINDS, remote_file, stored_file
 from hitl.answer_file import FileFacts
+from hitl.recipient import Recipient
 from store.account_record import EndUser
 from store.file_record import FileOwner, FileRecord
 from surfaces.ports import SurfacePorts
@@ -36,21 +37,31 @@ def owner_of(user: EndUser) -> FileOwner:
     return FileOwner(user.workspace_id, user.app_id, "end_user", user.end_user_id)
 
 
-async def uploads_in(values: Iterable[Any], user: EndUser, ports: SurfacePorts) -> Uploads:
-    """Return the stored files that the mappings in ``values`` name, as far as they are the user's."""
+async def uploads_in(values: Iterable[Any], owner: FileOwner, ports: SurfacePorts) -> Uploads:
+    """Return the stored files that the mappings in ``values`` name, as far as they are the owner's."""
     ids = [file_id for mapping in _mappings_in(values) if (file_id := _id_in(mapping))]
-    records = await ports.files.table.of_owner(owner_of(user), ids) if ids else {}
-    return Uploads(records, {file_id: ports.links.link(user.app_id, file_id) for file_id in records})
+    records = await ports.files.table.of_owner(owner, ids) if ids else {}
+    return Uploads(records, {file_id: ports.links.link(owner.app_id, file_id) for file_id in records})
 
 
-async def known_files(inputs: Mapping[str, Any], user: EndUser, ports: SurfacePorts) -> KnownFiles:
-    """Return what is known of the uploads that an answer's ``inputs`` name, as far as they are the user's."""
-    uploads = await uploads_in(inputs.values(), user, ports)
-    facts = {
-        file_id: FileFacts(record.name, record.mime_type, record.size_bytes, uploads.links[file_id])
-        for file_id, record in uploads.records.items()
-    }
-    return KnownFiles(uploads=facts)
+async def known_files(inputs: Mapping[str, Any], owner: FileOwner, ports: SurfacePorts) -> KnownFiles:
+    """Return what is known of the uploads that an answer's ``inputs`` name, as far as they are the owner's."""
+    uploads = await uploads_in(inputs.values(), owner, ports)
+    return KnownFiles(uploads={file_id: facts_of(record, ports) for file_id, record in uploads.records.items()})
+
+
+async def recipients_files(inputs: Mapping[str, Any], recipient: Recipient, ports: SurfacePorts) -> KnownFiles:
+    """Return what is known of the uploads that an answer names, as far as this recipient uploaded them for the form."""
+    ids = [file_id for mapping in _mappings_in(inputs.values()) if (file_id := _id_in(mapping))]
+    table = ports.files.table
+    records = await table.of_recipient(recipient.form_id, recipient.recipient_id, ids) if ids else {}
+    return KnownFiles(uploads={file_id: facts_of(record, ports) for file_id, record in records.items()})
+
+
+def facts_of(record: FileRecord, ports: SurfacePorts) -> FileFacts:
+    """Return what is known of a stored file, with a link to it signed now."""
+    link = ports.links.link(record.owner.app_id, record.file_id)
+    return FileFacts(record.name, record.mime_type, record.size_bytes, link)
 
 
 def with_file_values(

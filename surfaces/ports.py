@@ -9,15 +9,20 @@ from actors.plans import Plans
 from graph.events import Fact
 from graph.ports import Clock
 from hitl.form import Form
-from hitl.form_token import TokenKey
+from hitl.form_token import Purpose, TokenKey
 from hitl.recipient import Recipient
 from hitl.submission import Submission
+from hitl.surface import Surface
 from store.account_record import Account, EndUser
 from store.app_record import AppRecord, WorkflowVersion
+from store.chats import ChatStore
 from store.files import FileShelf
 from store.form_record import AuditEntry, TokenMatch
 from store.run_record import RunRecord
+from store.site_record import Site
+from surfaces.console_ports import ConsolePorts
 from surfaces.file_links import FileLinks
+from surfaces.form_limits import FormLimits
 
 
 class Runs(Protocol):
@@ -66,8 +71,14 @@ class JournalReads(Protocol):
 class FormReads(Protocol):
     """What surfaces read of forms."""
 
-    async def by_token(self, token_hash: bytes) -> TokenMatch | None:
-        """Return what a form token stands for, by its hash."""
+    async def get(self, form_id: str) -> Form | None:
+        """Return a form, None when there is none."""
+        ...
+
+    async def by_token(
+        self, token_hash: bytes, surfaces: Sequence[Surface], purposes: Sequence[Purpose]
+    ) -> TokenMatch | None:
+        """Return what a form token stands for, by its hash, if it was minted for one of surfaces and purposes."""
         ...
 
     async def by_run(self, run_id: str) -> list[Form]:
@@ -98,8 +109,32 @@ class AppReads(Protocol):
         """Return the id of an API key, None for an unknown one."""
         ...
 
+    async def app(self, app_id: str) -> AppRecord | None:
+        """Return an app, None when there is none."""
+        ...
+
     async def version(self, version_id: str) -> WorkflowVersion | None:
         """Return a workflow version, None when there is none."""
+        ...
+
+
+class SiteReads(Protocol):
+    """What surfaces read of sites."""
+
+    async def site(self, app_id: str) -> Site | None:
+        """Return the site of an app, None when it has none."""
+        ...
+
+    async def site_by_code(self, code: str) -> Site | None:
+        """Return the site with this code, None when there is none."""
+        ...
+
+
+class RemoteFiles(Protocol):
+    """Fetches what lies at addresses that strangers choose."""
+
+    async def download(self, url: str, limit_bytes: int) -> tuple[bytes, str]:
+        """Return the content at ``url`` and its media type; NodeError where it cannot be had or is too large."""
         ...
 
 
@@ -110,6 +145,10 @@ class AccountReads(Protocol):
         self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False
     ) -> EndUser:
         """Return the end user whom an app's caller knows as ``session_id``; made at first sight."""
+        ...
+
+    async def end_user_by_id(self, end_user_id: str) -> EndUser | None:
+        """Return an end user, None when there is none."""
         ...
 
     async def account(self, account_id: str) -> Account | None:
@@ -134,9 +173,13 @@ class SurfacePorts:
     journal: JournalReads
     forms: FormReads
     apps: AppReads
+    sites: SiteReads
     accounts: AccountReads
+    console: ConsolePorts
     plans: Plans
     files: FileShelf
+    remote_files: RemoteFiles
+    chats: ChatStore
     token_key: TokenKey
     clock: Clock
     public_url: str = "http://127.0.0.1:8000"
@@ -150,6 +193,10 @@ class SurfacePorts:
     blocked_extensions: frozenset[str] = frozenset()
     """Extensions, with their dot, that uploads may not have."""
     file_link_lifetime_s: float = 300.0
+    chat_history_chars: int = 40_000
+    """How much of a conversation goes along with a message, for models with memory."""
+    form_limits: FormLimits = field(default_factory=FormLimits)
+    """How often people without an account may read and answer forms."""
 
     @property
     def links(self) -> FileLinks:

@@ -4,14 +4,12 @@ Live streams, reconnect streams, snapshots, blocking replies and run detail all 
 disagree. The projection holds no form token: a caller hands in the dispositions of its own surface, fetched for the
 forms that ``forms_shown_by`` names.
 
-Positions: event *k* of fact *n* has the id ``n.k``, counted from 1; text of a node in flight after fact *n* has the
-id ``n.<attempt>.<characters told>``. Two readers of one run get the same id for the same event, wherever they began.
+What text a reader has, and the ids of events, are the matter of ``surfaces.told_text``.
 
 Source: spec/http.md 4, spec/hitl.md 4.5-4.7 and 5.4.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from graph.events import (
@@ -36,20 +34,13 @@ from graph.events import (
     VariableUpdated,
 )
 from hitl.disposition import Disposition
-from surfaces import container_shapes
+from surfaces import chat_shapes, container_shapes
 from surfaces import event_shapes as shapes
 from surfaces.errors import JournalGapError
 from surfaces.event_shapes import JsonObject, RunLabel
+from surfaces.told_text import Told, ToldText
 
 Dispositions = Mapping[str, Disposition]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One event as a reader gets it. ``position``: its id, "" where it has none of its own."""
-
-    event: JsonObject
-    position: str = ""
 
 
 def forms_shown_by(fact: Fact) -> Sequence[str]:
@@ -61,7 +52,7 @@ class RunProjection:
     """The events of one run for one reader.
 
     Feed it every fact from the first on: ``observe`` those that the reader has had or shall not get, ``project`` the
-    others. It keeps only what later events need: open forms and the text told so far.
+    others. It keeps only what later events need: open forms, the text told so far, and what its models have used.
     """
 
     def __init__(self, label: RunLabel) -> None:
@@ -76,14 +67,8 @@ class RunProjection:
         """Node executions told as started in this segment: a node begins once in each, also after a crash."""
         self._containers: set[str] = set()
         """Executions of containers that have begun their passes; the others end without a word."""
-        self._durable: list[str] = []
-        self._told: dict[str, int] = {}
-        """Stream -> characters told before its text was durable."""
-        self._attempt = 1
-        self._earlier_told = 0
-        """Characters of the stream in flight that the reader had before it reconnected."""
-        self._is_withdrawn = False
-        """Whether text was taken back: what was told before that counts for nothing, also where others counted it."""
+        self.text = ToldText(label)
+        self.metadata = chat_shapes.Metadata()
 
     @property
     def has_started(self) -> bool:
@@ -98,8 +83,8 @@ class RunProjection:
                 self._started = fact
             case RunResumed():
                 self._begun.clear()
-            case RunRecovered():
-                self._attempt = max(self._attempt, fact.attempt)
+            case TextEmitted() | RunRecovered():
+                self.text.observe(fact)
             case NodeStarted():
                 self._begun.add(fact.execution_id)
             case FormOpened():
@@ -109,13 +94,11 @@ class RunProjection:
                 self._unshown.discard(fact.form_id)
             case ContainerStarted():
                 self._containers.add(fact.execution_id)
-            case TextEmitted():
-                self._durable.append(shapes.text_of(fact))
-                self._told.pop(fact.stream, None)
             case RunPaused():
                 self._unshown.clear()
             case NodeFinished():
                 self._containers.discard(fact.execution_id)
+                self.metadata.add(fact)
             case NodeRetried() | PassStarted() | PassFinished() | VariableUpdated() | TextWithdrawn() | RunFinished():
                 pass
             case _:
@@ -133,17 +116,17 @@ class RunProjection:
         """
         match fact:
             case TextEmitted():
-                events = self._text(number, fact, told)
-            case RunRecovered() if fact.attempt > self._attempt:
-                events = self._withdrawn()
+                events = self.text.emitted(number, fact, told)
+            case RunRecovered():
+                events = self.text.recovered(fact)
             case TextWithdrawn():
-                events = self._withdrawn(fact.streams)
+                events = self.text.withdrawn(fact.streams)
             case _:
                 named = self._events(fact, dispositions or {})
-                events = [
-                    Told(shapes.outer(self.label, name, data), f"{number}.{part}")
-                    for part, (name, data) in enumerate(named, 1)
-                ]
+                whole = [shapes.outer(self.label, name, data) for name, data in named]
+                if isinstance(fact, RunFinished) and self.label.conversation_id:
+                    whole = chat_shapes.end_events(self.label, fact, whole[0], self.metadata)
+                events = [Told(event, f"{number}.{part}") for part, event in enumerate(whole, 1)]
         if isinstance(fact, FormSubmitted | FormTimedOut) and fact.is_shown and fact.form_id in self._unshown:
             # No position: other readers were shown the form at the pause, for them this event does not exist.
             events.insert(0, Told(self._required(self._forms[fact.form_id], None)))
@@ -152,24 +135,11 @@ class RunProjection:
 
     def project_part(self, part: TextPart) -> list[Told]:
         """Return the events for text of a node in flight, without what the reader has already."""
-        if part.attempt < self._attempt:
-            return []
-        events = self._withdrawn() if part.attempt > self._attempt else []
-        self._attempt = part.attempt
-        told = self._told_of(part.stream)
-        fresh = part.text[max(0, told - part.offset) :]
-        if told > part.offset and not fresh:
-            return events
-        end = part.offset + len(part.text)
-        self._told[part.stream] = end
-        chunk = shapes.outer(self.label, "text_chunk", shapes.text_chunk(fresh, part.selector))
-        events.append(Told(chunk, f"{self._head}.{part.attempt}.{end}"))
-        return events
+        return self.text.part(part, self._head)
 
     def begin_at(self, attempt: int, offset: int) -> None:
         """Say how much text in flight the reader had when it left, from the id that it came back with."""
-        self._earlier_told = offset
-        self._attempt = attempt or self._attempt
+        self.text.begin_at(attempt, offset)
 
     def _events(self, fact: Fact, dispositions: Dispositions) -> list[tuple[str, JsonObject]]:
         label = self.label
@@ -233,41 +203,6 @@ class RunProjection:
         data = shapes.human_input_required(self.label, form, disposition)
         return shapes.outer(self.label, "human_input_required", data)
 
-    def _text(self, number: int, fact: TextEmitted, told: int) -> list[Told]:
-        skip = self._told_of(fact.stream) if fact.stream else 0
-        if not self._is_withdrawn:
-            skip = max(skip, told)
-        if skip and skip >= len(shapes.text_of(fact)):
-            return []
-        events = []
-        for part, text in enumerate(fact.texts, 1):
-            rest, skip = text[skip:], max(0, skip - len(text))
-            if rest or not (text or fact.stream):
-                chunk = shapes.text_chunk(rest, fact.selector)
-                events.append(Told(shapes.outer(self.label, "text_chunk", chunk), f"{number}.{part}"))
-        return events
-
-    def _told_of(self, stream: str) -> int:
-        if stream not in self._told and self._earlier_told:
-            # The id that a reader comes back with names no stream; the first to speak is the one it had heard.
-            self._told[stream], self._earlier_told = self._earlier_told, 0
-        return self._told.get(stream, 0)
-
-    def _withdrawn(self, streams: Sequence[str] | None = None) -> list[Told]:
-        """Take back text in flight that is void: the reader gets what is durable.
-
-        Args:
-            streams: those of an attempt that failed; None for all, which were lost with their run actor.
-        """
-        void = list(self._told) if streams is None else streams
-        if not self._earlier_told and not any(self._told.get(stream) for stream in void):
-            return []
-        for stream in void:
-            self._told.pop(stream, None)
-        self._earlier_told = 0
-        self._is_withdrawn = self._is_withdrawn or streams is None
-        return [Told(shapes.outer(self.label, "text_replace", {"text": "".join(self._durable)}))]
-
     def snapshot(self, facts: Iterable[tuple[int, Fact]], dispositions: Dispositions) -> list[Told]:
         """Return the events that show the run as it stands after ``facts``, and take them all up.
 
@@ -307,6 +242,8 @@ class RunProjection:
         else:
             self._unshown = set(self._forms)
         events = [Told(shapes.outer(self.label, name, data)) for name, data in named]
+        if self.label.conversation_id:
+            events.insert(1, Told(shapes.replace_event(self.label, self.text.durable)))
         events[-1] = Told(events[-1].event, f"{self._head + 1}.0")
         return events
 

@@ -3,7 +3,8 @@
 Source: spec/http.md 2.3, 3.1, 3.2, 3.4 and 3.6; spec/hitl.md 4.7, 5.3 and 5.4.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,36 +13,46 @@ from fastapi import Request, Response
 
 from actors.messages import RunOrder, RunOutcome, order_run
 from graph.errors import InvalidInputError
-from graph.events import Fact, RunFinished, RunPaused
+from graph.events import RunFinished, RunPaused
 from graph.inbox import STOPPED_BY_USER
 from graph.plan import Plan
 from graph.start_form import check_inputs
-from hitl.form import FormStatus
 from hitl.surface import Surface
 from store.app_record import AppRecord
 from store.run_record import NewRun, RunRecord
-from surfaces.auth import calling_app, calling_user, named_user, require_mode
+from surfaces.auth import END_USER_TYPE, calling_app, calling_user, named_user, require_mode
 from surfaces.error_table import error_event
 from surfaces.errors import BadRequestError, InvalidParamError, ResourceNotFoundError
 from surfaces.event_shapes import RunLabel
-from surfaces.input_files import file_values, uploads_in, with_file_values
+from surfaces.input_files import file_values, owner_of, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
-from surfaces.projections import RunProjection, Told, blocking_reply
-from surfaces.reconnect import Beginning, beginning, is_finished, pause_of
-from surfaces.run_stream import dispositions_of, event_frames, first_word, frames_of, label_of
+from surfaces.projections import RunProjection, blocking_reply
+from surfaces.run_events import is_true, position_of, run_events, single
+from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
-from surfaces.sse import EventStream, Position, event_frame, finished_frame, parse_position, with_pings
+from surfaces.sse import EventStream, event_frame, with_pings
 
-INVOKE_SOURCE: Final = "service-api"
-_STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "Connection": "keep-alive"}
 _TRACE_SESSION_LENGTH: Final = 200
 
 
-class RunEndpoints:
-    """Runs for the holders of an app's key."""
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Whose runs they are. ``user_type``: the type of their end users; ``invoke_source``: what is kept with a run."""
 
-    def __init__(self, ports: SurfacePorts) -> None:
+    surface: Surface
+    user_type: str
+    invoke_source: str
+
+
+KEY_HOLDERS: Final = Callers(Surface.SERVICE_API, END_USER_TYPE, "service-api")
+
+
+class RunEndpoints:
+    """Runs for the holders of an app's key; what needs no key of it, for the callers of another surface too."""
+
+    def __init__(self, ports: SurfacePorts, callers: Callers = KEY_HOLDERS) -> None:
         self._ports = ports
+        self._callers = callers
 
     async def run(self, request: Request) -> Response:
         """Run the app's published workflow, or the version that the path names."""
@@ -50,8 +61,12 @@ class RunEndpoints:
         user = named_user(body)
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
-        _check_trace_session(request, payload)
-        version_id = await self._version(app, request.path_params.get("workflow_id"))
+        check_trace_session(request, payload)
+        return await self.started(request, app, user, payload)
+
+    async def started(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> Response:
+        """Run the app's published workflow, or the version that the path names, for ``user``."""
+        version_id = await self.version(app, request.path_params.get("workflow_id"))
         plan = await self._ports.plans.plan(version_id)
         is_stream = payload.response_mode == "streaming"
         position = position_of(request)
@@ -60,19 +75,23 @@ class RunEndpoints:
         except InvalidInputError as error:
             if not is_stream:
                 raise
-            return self._stream(_single(event_frame(error_event(error, None))))
-        label = await label_of(order.run, Surface.SERVICE_API, self._ports)
+            return self.stream(single(event_frame(error_event(error, None))))
+        label = await label_of(order.run, self._callers.surface, self._ports)
         if not is_stream:
             return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
         frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return self._stream(frames)
+        return self.stream(frames)
 
     async def stop(self, request: Request) -> Response:
         """Stop a run of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
+        return await self.stopped(request, app, user)
+
+    async def stopped(self, request: Request, app: AppRecord, user: str) -> Response:
+        """Stop the run that the path names if it is one of ``user``."""
         run_id = canonical_id(request.path_params["task_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is not None and not record.is_terminal and await self._is_of(record, app, user):
@@ -84,54 +103,24 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(request.query_params)
         require_mode(app, "workflow", "advanced-chat")
-        position = position_of(request)
+        return await self.followed(request, app, user, until_pause=not is_true(request, "continue_on_pause"))
+
+    async def followed(self, request: Request, app: AppRecord, user: str, *, until_pause: bool) -> Response:
+        """Follow the run that the path names if it is one of ``user``."""
         run_id = canonical_id(request.path_params["run_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
         if record is None or not await self._is_of(record, app, user):
             raise ResourceNotFoundError("Workflow run not found")
-        facts = await self._ports.journal.read(record.run_id)
-        label = await label_of(record, Surface.SERVICE_API, self._ports)
-        if position is None and is_finished(facts):
-            last = self._ports.links.refreshed_frame(_last_event(label, facts), label.app_id, finished_frame)
-            return EventStream(_single(last), _STREAM_HEADERS)
-        is_snapshot = _is_true(request, "include_state_snapshot")
-        answered = await self._answered_here(record, facts)
-        start = beginning(facts, position, is_snapshot, answered)
-        until_pause = not _is_true(request, "continue_on_pause")
-        return self._stream(await self._frames(label, facts, start, until_pause), _STREAM_HEADERS)
+        return await run_events(request, record, self._callers.surface, self._ports, until_pause=until_pause)
 
-    async def _frames(
-        self, label: RunLabel, facts: list[tuple[int, Fact]], start: Beginning, until_pause: bool
-    ) -> AsyncGenerator[bytes]:
-        projection = RunProjection(label)
-        pause = pause_of(facts) if start.is_snapshot else None
-        before: list[Told] = []
-        if start.is_snapshot:
-            form_ids = pause.form_ids if pause else []
-            shown = await dispositions_of(label.run_id, form_ids, label.surface, self._ports)
-            before = projection.snapshot(facts, shown)
-        else:
-            for number, fact in facts:
-                if number <= start.after:
-                    projection.observe(number, fact)
-        if start.position is not None and start.position.is_text:
-            projection.begin_at(start.position.attempt, start.position.offset)
-        has_ids = start.position is not None
-        if pause and until_pause:
-            return _single(frames_of(before, has_ids, label, self._ports))
-        batches = self._ports.runs.follow(label.run_id, start.cursor, until_pause)
-        return event_frames(
-            batches,
-            projection,
-            self._ports,
-            beginning=start,
-            has_ids=has_ids,
-            until_pause=until_pause,
-            before=before,
-        )
+    async def version(self, app: AppRecord, named: str | None) -> str:
+        """Return the id of the version to run: the published one, or the one that the caller names.
 
-    async def _version(self, app: AppRecord, named: str | None) -> str:
-        """Return the version to run: the published one, or the one that the caller names."""
+        Raises:
+            InvalidParamError: nothing is published.
+            BadRequestError: what the caller names is no id.
+            ResourceNotFoundError: the app has no such version.
+        """
         if named is None:
             if not app.published_version_id:
                 raise InvalidParamError("Workflow not published")
@@ -148,8 +137,8 @@ class RunEndpoints:
         self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
     ) -> RunOrder:
         checked_inputs = check_inputs(plan.start_form, payload.inputs)
-        end_user = await calling_user(app, user, self._ports)
-        uploads = await uploads_in([*checked_inputs.values(), payload.files], end_user, self._ports)
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
+        uploads = await uploads_in([*checked_inputs.values(), payload.files], owner_of(end_user), self._ports)
         inputs = with_file_values(plan.start_form, checked_inputs, uploads)
         files = file_values(payload.files or [], "files", uploads)
         run = NewRun(
@@ -158,7 +147,7 @@ class RunEndpoints:
             app_id=app.app_id,
             version_id=version_id,
             mode=app.mode,
-            invoke_source=INVOKE_SOURCE,
+            invoke_source=self._callers.invoke_source,
             created_by_role="end_user",
             created_by_id=end_user.end_user_id,
             user=user,
@@ -194,26 +183,12 @@ class RunEndpoints:
         """Whether a run is one that this user of this app has started."""
         if record.app_id != app.app_id or record.created_by_role != "end_user":
             return False
-        return record.created_by_id == (await calling_user(app, user, self._ports)).end_user_id
+        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
+        return record.created_by_id == end_user.end_user_id
 
-    async def _answered_here(self, record: RunRecord, facts: list[tuple[int, Fact]]) -> str | None:
-        """Return the form of the newest accepted answer of a paused run, if that came through ``/v1``."""
-        if pause_of(facts) is None:
-            return None
-        forms = await self._ports.forms.by_run(record.run_id)
-        answered = [form for form in forms if form.status is FormStatus.SUBMITTED]
-        if not answered:
-            return None
-        newest = max(answered, key=lambda form: form.closed_at or 0.0)
-        entries = await self._ports.forms.audit(newest.form_id)
-        return (
-            newest.form_id
-            if any(entry.event == "submitted" and entry.via == Surface.SERVICE_API for entry in entries)
-            else None
-        )
-
-    def _stream(self, frames: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-        return EventStream(with_pings(frames, self._ports.ping_interval_s), dict(headers or {}))
+    def stream(self, frames: AsyncGenerator[bytes]) -> Response:
+        """Return the response that streams ``frames``, with pings."""
+        return EventStream(with_pings(frames, self._ports.ping_interval_s))
 
 
 def canonical_id(text: str) -> str | None:
@@ -224,34 +199,12 @@ def canonical_id(text: str) -> str | None:
         return None
 
 
-def position_of(request: Request) -> Position | None:
-    """Return where the reader left off: its ``Last-Event-ID`` header, else its ``cursor``; None without both.
+def check_trace_session(request: Request, payload: WorkflowRunPayload) -> None:
+    """Return when the trace session that a run names has a fit length.
 
     Raises:
-        BadRequestError: it is none of our ids.
+        BadRequestError: it has not.
     """
-    text = request.headers.get("last-event-id")
-    if text is None:
-        text = request.query_params.get("cursor")
-    return None if text is None else parse_position(text.strip())
-
-
-async def _single(frame: bytes) -> AsyncGenerator[bytes]:
-    yield frame
-
-
-def _last_event(label: RunLabel, facts: list[tuple[int, Fact]]) -> dict[str, Any]:
-    projection = RunProjection(label)
-    for number, fact in facts[:-1]:
-        projection.observe(number, fact)
-    return projection.project(*facts[-1])[-1].event
-
-
-def _is_true(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "").lower() == "true"
-
-
-def _check_trace_session(request: Request, payload: WorkflowRunPayload) -> None:
     session = (
         request.headers.get("x-trace-session-id")
         or request.query_params.get("trace_session_id")

@@ -11,17 +11,18 @@ from typing import Final
 
 from actors.messages import TailBatch
 from graph.errors import DefectError, GreenroomError
-from graph.events import Fact, RunFinished, RunPaused
+from graph.events import Fact, RunFinished, RunPaused, RunStarted
 from hitl.disposition import Disposition, dispositions
 from hitl.form import FormStatus
 from hitl.surface import Surface
 from store.run_record import NewRun
 from surfaces.error_table import domain_error, error_event
-from surfaces.event_shapes import RunLabel, node_labels
+from surfaces.event_shapes import RunLabel, message_of, node_labels
 from surfaces.ports import SurfacePorts
-from surfaces.projections import RunProjection, Told, forms_shown_by
+from surfaces.projections import RunProjection, forms_shown_by
 from surfaces.reconnect import Beginning
 from surfaces.sse import event_frame
+from surfaces.told_text import Told
 
 GRACE_S: Final = 0.5
 """How long a stream's response waits for the run's first word, so that a refused start is an HTTP error."""
@@ -29,8 +30,13 @@ GRACE_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts) -> RunLabel:
-    """Return what readers on ``surface`` are told of a run besides its facts."""
+async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts, conversation_id: str | None = None) -> RunLabel:
+    """Return what readers on ``surface`` are told of a run besides its facts.
+
+    ``conversation_id``: that of a run that is a message and has not begun; of others it is in the journal.
+    """
+    if conversation_id is None:
+        conversation_id = await _conversation_of(run, ports) if run.is_message else ""
     plan = await ports.plans.plan(run.version_id)
     created_by = {"id": run.created_by_id, "user": run.user}
     if run.created_by_role == "account":
@@ -41,7 +47,16 @@ async def label_of(run: NewRun, surface: Surface, ports: SurfacePorts) -> RunLab
             "email": account.email if account else "",
         }
     labels = node_labels(plan.workflow)
-    return RunLabel(run.run_id, run.version_id, created_by, labels, surface, run.created_at, run.app_id)
+    return RunLabel(
+        run.run_id, run.version_id, created_by, labels, surface, run.created_at, run.app_id, conversation_id
+    )
+
+
+async def _conversation_of(run: NewRun, ports: SurfacePorts) -> str:
+    """Return the id of the conversation of a message, also of one that was deleted; "" where it has none."""
+    facts = await ports.journal.read(run.run_id)
+    started = facts[0][1] if facts else None
+    return str(started.system.get("conversation_id", "")) if isinstance(started, RunStarted) else ""
 
 
 async def dispositions_of(
@@ -128,7 +143,8 @@ async def event_frames(
         cause = domain_error(error)
         if isinstance(cause, DefectError) or not isinstance(cause, GreenroomError):
             _log.exception("the stream of run %s failed", run_id)
-        yield event_frame(error_event(error, run_id if projection.has_started else None))
+        started_id = run_id if projection.has_started else None
+        yield event_frame(error_event(error, started_id, message_of(projection.label)))
 
 
 async def _told(

@@ -74,7 +74,16 @@ async def read_object(request: Request, limit_bytes: int) -> dict[str, Any]:
         content_type.startswith("application/") and content_type.endswith("+json")
     ):
         raise UnsupportedMediaTypeError("application/json")
-    body = await read_body(request, limit_bytes)
+    return object_in(await read_body(request, limit_bytes))
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that ``body`` holds.
+
+    Raises:
+        BadRequestError: it is no JSON, or nested deeper than ``MAX_DEPTH``.
+        InvalidParamError: it is JSON, but not an object.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

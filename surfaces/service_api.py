@@ -6,24 +6,23 @@ Source: spec/http.md 1.1, 2, 3.1-3.9; spec/hitl.md 1.8.
 """
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
 from actors.messages import SubmitOrder
 from graph.events import RunStarted
-from hitl.digest import form_digest
 from hitl.form_state import check_open
-from hitl.submission import resolved_for_get
 from hitl.surface import Surface
+from store.app_record import AppRecord
 from store.form_record import TokenMatch
 from surfaces.asgi import REFERENCE_VERSION
 from surfaces.auth import calling_app, calling_key_id, calling_user, idempotency_key_hash, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
+from surfaces.form_answers import shown_form
 from surfaces.form_lookup import form_of_token
-from surfaces.input_files import known_files
+from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
 from surfaces.run_endpoints import RunEndpoints, canonical_id
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
@@ -77,11 +76,7 @@ class ServiceApi:
 
     async def parameters(self, request: Request) -> Response:
         """Return the features and the input form of the app's published workflow."""
-        app = await calling_app(request, self._ports)
-        if not app.published_version_id:
-            raise AppUnavailableError()
-        plan = await self._ports.plans.plan(app.published_version_id)
-        return reply(parameters_of(plan.workflow.features, plan.start_form))
+        return reply(await parameters_of(await calling_app(request, self._ports), self._ports))
 
     async def run_detail(self, request: Request) -> Response:
         """Return how a run of the app stands."""
@@ -119,18 +114,7 @@ class ServiceApi:
         app = await calling_app(request, self._ports)
         match = await self._form(request, app.app_id)
         check_open(match.form, self._ports.clock.now())
-        asked = match.form.definition
-        return reply(
-            {
-                "form_content": asked.form_content,
-                "inputs": asked.inputs,
-                "resolved_default_values": resolved_for_get(asked),
-                "user_actions": asked.actions,
-                "expiration_time": int(match.form.expires_at),
-                # Clients that do not know it ignore it.
-                "form_digest": form_digest(asked),
-            }
-        )
+        return reply(shown_form(match.form, self._ports))
 
     async def _submit_form(self, request: Request) -> Response:
         app = await calling_app(request, self._ports)
@@ -148,7 +132,7 @@ class ServiceApi:
                 inputs=answer.inputs,
                 via=Surface.SERVICE_API,
                 end_user_id=submitter.end_user_id,
-                files=await known_files(answer.inputs, submitter, self._ports),
+                files=await known_files(answer.inputs, owner_of(submitter), self._ports),
                 form_digest=answer.form_digest,
                 api_key_id=await calling_key_id(request, self._ports),
                 key_hash=key_hash,
@@ -161,13 +145,16 @@ class ServiceApi:
         return await form_of_token(token, Surface.SERVICE_API, self._ports, app_id)
 
 
-def parameters_of(features: Mapping[str, Any], variables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the reply of ``/parameters``.
+async def parameters_of(app: AppRecord, ports: SurfacePorts) -> dict[str, Any]:
+    """Return the reply of ``/parameters``: the features and the input form of the app's published workflow.
 
-    Args:
-        features: the ``features`` of the workflow's file; what it does not name is off.
-        variables: the form of its start node.
+    Raises:
+        AppUnavailableError: none is published.
     """
+    if not app.published_version_id:
+        raise AppUnavailableError()
+    plan = await ports.plans.plan(app.published_version_id)
+    features, variables = plan.workflow.features, plan.start_form
     switches = {name: features.get(name) or {"enabled": False} for name in _SWITCHES}
     return {
         "opening_statement": features.get("opening_statement"),

@@ -39,3 +39,12 @@ def written() -> dict[str, Any]:
     """Return start -> model -> end, whose text is streamed."""
     nodes = [started(), llm("llm1", "Write."), end("end1", answer=["llm1", "text"])]
     return document(nodes, [edge("start1", "llm1"), edge("llm1", "end1")])
+
+
+def with_mail(approval: dict[str, Any]) -> dict[str, Any]:
+    """Return the approval workflow with e-mail to an outside address and to the workspace besides its web app."""
+    recipients = {"whole_workspace": True, "items": [{"type": "external", "email": "ann@example.org"}]}
+    config = {"recipients": recipients, "subject": "Well?", "body": "{{#url#}}"}
+    asking = next(each["data"] for each in approval["workflow"]["graph"]["nodes"] if each["id"] == "hi1")
+    asking["delivery_methods"].append({"type": "email", "enabled": True, "id": "mail-1", "config": config})
+    return approval

@@ -28,6 +28,11 @@ def end(node_id: str = "end", **outputs: list[str]) -> dict[str, Any]:
     return node(node_id, "end", outputs=[{"variable": k, "value_selector": v} for k, v in outputs.items()])
 
 
+def answer(node_id: str, text: str) -> dict[str, Any]:
+    """Return an answer node that says ``text``."""
+    return node(node_id, "answer", answer=text)
+
+
 def template(node_id: str, text: str, **variables: list[str]) -> dict[str, Any]:
     """Return a template-transform node."""
     return node(

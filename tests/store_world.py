@@ -16,25 +16,33 @@ from hitl.surface import Surface
 from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
 from store.blobs import Blobs, MemoryBlobs
+from store.chats import ChatStore, SqlChats
 from store.database import Database, open_database
 from store.decisions import DecisionStore, SqlDecisions
+from store.drafts import DraftStore, MemoryDrafts, SqlDrafts
 from store.files import FileTable, SqlFiles
 from store.form_record import AuditEntry, Submitter, TokenRow
 from store.forms import FormStore, SqlForms
 from store.human_time import HumanTimeStore, SqlHumanTime
 from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
+from store.listings import Listings, MemoryListings, SqlListings
+from store.logins import LoginStore, SqlLogins
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
+from store.memory_logins import MemoryLogins
 from store.memory_outbox import MemoryOutbox
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from store.outbox import Outbox, SqlOutbox
 from store.run_record import JournalWrite, NewRun
+from store.sites import SiteStore, SqlSites
 
 NOW = 1_781_000_000.0
 ANSWER = Submission("approve", "Approve", {"comment": "fine"})
@@ -56,6 +64,11 @@ class StoreWorld:
     decisions: DecisionStore
     human_time: HumanTimeStore
     outbox: Outbox
+    logins: LoginStore
+    drafts: DraftStore
+    listings: Listings
+    chats: ChatStore
+    sites: SiteStore
     database: Database | None = None
     rows: MemoryStore | None = None
 
@@ -64,7 +77,8 @@ def memory_world() -> StoreWorld:
     """Return an empty store in memory."""
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
-    more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows))
+    more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows), MemoryLogins(rows), MemoryDrafts(rows))
+    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows))
     return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
@@ -73,7 +87,9 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     database, blobs = open_database(url, **options), MemoryBlobs()
     journal, forms = SqlJournal(database, blobs), SqlForms(database)
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
-    more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database), database)
+    more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database))
+    more += (SqlLogins(database), SqlDrafts(database), SqlListings(database), SqlChats(database, blobs))
+    more += (SqlSites(database), database)
     return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from actors.answers import Answers
 from actors.form_opening import new_form, new_recipients, token_rows
@@ -28,15 +29,22 @@ from graph.engine import Limits
 from graph.parse_workflow import parse_document
 from graph.ports import OpenedForm
 from hitl.form_token import TokenKey
+from store.drafts import MemoryDrafts
 from store.files import FileShelf
+from store.listings import MemoryListings
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
 from store.memory_journal import MemoryJournal
+from store.memory_logins import MemoryLogins
+from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from surfaces.app import build_app
+from surfaces.console_ports import ConsolePorts
+from surfaces.credentials import Passwords
 from surfaces.ports import SurfacePorts
 
 KEY = TokenKey(b"k" * 32)
@@ -92,6 +100,7 @@ class LocalRuns:
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
         self._tails: dict[str, list[SegmentTail]] = {}
+        self._segments: dict[str, RunSegment] = {}
         self._more = asyncio.Event()
         """Set, and replaced by a fresh one, when a segment begins."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -117,6 +126,8 @@ class LocalRuns:
         before = await self._around.journal.request_stop(run_id, reason, self._around.clock.now())
         if before.status == "paused":
             self.resume(run_id)
+        elif run_id in self._segments:
+            self._segments[run_id].wake()
 
     def resume(self, run_id: str) -> None:
         """Execute a paused run on."""
@@ -136,6 +147,7 @@ class LocalRuns:
 
     def _segment(self, run_id: str) -> RunSegment:
         segment = RunSegment(run_id, "lease", "actor", self._around)
+        self._segments[run_id] = segment
         self._tails.setdefault(run_id, []).append(segment.tail)
         self._more.set()
         self._more = asyncio.Event()
@@ -207,8 +219,8 @@ class World:
         return app_id, version_id, key
 
 
-async def make_world(document: dict[str, Any], **ports: Any) -> World:
-    """Return a world whose app is ``document``; ``ports`` replaces fields of SurfacePorts."""
+async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] | None = None, **ports: Any) -> World:
+    """Return a world whose app is ``document``; ``ports`` and ``console_ports`` replace fields of the ports."""
     store, clock, chat = MemoryStore(), SetClock(), ScriptedChat()
     apps, accounts, journal = MemoryApps(store), MemoryAccounts(store), MemoryJournal(store)
     hitl, plans = LocalHitl(store, clock), Plans(apps)
@@ -217,15 +229,29 @@ async def make_world(document: dict[str, Any], **ports: Any) -> World:
     outside = Outside(client, DocumentReader(), table, store.blobs, "http://127.0.0.1:8000")
     runs = LocalRuns(Surroundings(journal, plans, chat, hitl, Limits(), clock, outside=outside))
     hitl.runs = runs
+    console = ConsolePorts(
+        logins=MemoryLogins(store),
+        accounts=accounts,
+        apps=apps,
+        drafts=MemoryDrafts(store),
+        listings=MemoryListings(store),
+        workspace_name="test",
+        passwords=Passwords(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)),
+        **console_ports or {},
+    )
     made = SurfacePorts(
         runs=runs,
         submissions=hitl,
         journal=journal,
         forms=hitl.forms,
         apps=apps,
+        sites=MemorySites(store),
         accounts=accounts,
+        console=console,
         plans=plans,
         files=FileShelf(table, store.blobs),
+        remote_files=client,
+        chats=MemoryChats(store),
         token_key=KEY,
         clock=clock,
         version="0.0.test",

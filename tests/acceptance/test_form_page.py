@@ -4,18 +4,16 @@ import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx2
 import pytest
 
 import factories as f
 from actors.form_opening import delivery_test_form, new_form, new_recipients, token_rows
 from actors.messages import DeliveryTestOrder
 from approval import RUN, approval
+from form_links import guard_of, link_of, opened, sent, token_for
 from hitl.form import FormStatus
 from hitl.form_preview import request_of_node
-from hitl.form_token import Purpose, derive_token
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
 from surface_world import KEY, World, make_world
@@ -35,41 +33,6 @@ async def world() -> AsyncIterator[World]:
     made = await make_world(approval())
     yield made
     await made.runs.settle()
-
-
-async def link_of(world: World, surface: Surface = Surface.WEB) -> str:
-    """Start a run and return the path of the link to its form, minted for ``surface``."""
-    async with world.client() as client:
-        await client.post("/v1/workflows/run", json=RUN)
-    return f"/form/{token_for(world, RecipientType.STANDALONE_WEB_APP, surface)}"
-
-
-def token_for(world: World, kind: RecipientType, surface: Surface) -> str:
-    """Return the token of the newest recipient of ``kind`` on ``surface``."""
-    recipient = [each for each in world.store.recipients.values() if each.type == kind][-1]
-    generation = recipient.generation
-    return derive_token(KEY, Purpose.SUBMIT, recipient.form_id, recipient.recipient_id, surface, generation)
-
-
-async def opened(client: httpx2.AsyncClient, link: str) -> tuple[str, httpx2.Response]:
-    """Open a link as a browser does; return the form's own address and its page."""
-    entered = await client.get(link)
-    assert entered.status_code == 303, entered.text
-    address = entered.headers["location"]
-    return address, await client.get(address)
-
-
-def guard_of(page: httpx2.Response) -> str:
-    """Return the hidden guard of a page."""
-    found = re.search(r'name="guard" value="([0-9a-f]+)"', page.text)
-    assert found is not None
-    return found[1]
-
-
-async def sent(client: httpx2.AsyncClient, link: str, **fields: str) -> httpx2.Response:
-    """Open a link and send its page with ``fields``."""
-    address, page = await opened(client, link)
-    return await client.post(address, data={"guard": guard_of(page), **fields})
 
 
 APPROVE = {"action": "approve", "input.comment": "fine"}
@@ -104,6 +67,8 @@ async def test_page_shows_the_form(world: World) -> None:
         _, page = await opened(client, link)
     assert page.status_code == 200
     assert "<p>Write about tea?</p>" in page.text
+    assert '<time datetime="2026-06-10T22:13Z">10 June 2026, 22:13 UTC</time> (36 hours left)' in page.text
+    assert '<p class="app">test</p>' in page.text
     assert '<textarea id="field-1" name="input.comment"' in page.text
     assert '<label for="field-1">Comment</label>' in page.text
     assert re.findall(r'name="action" value="(\w+)"', page.text) == ["approve", "reject"]
@@ -273,27 +238,6 @@ async def test_content_of_a_form_is_harmless() -> None:
         _, page = await opened(client, link)
     assert "<script" not in page.text
     assert "&lt;script&gt;" in page.text
-
-
-FILE: dict[str, Any] = {
-    "type": "file",
-    "output_variable_name": "report",
-    "allowed_file_types": ["document"],
-    "allowed_file_extensions": [],
-    "allowed_file_upload_methods": ["local_file"],
-}
-
-
-async def test_form_with_files_says_that_it_cannot_be_sent_here() -> None:
-    """Uploads are not possible yet: the page says so, and an answer that is sent anyway is refused, the form stays."""
-    world = await make_world(approval(inputs=[FILE]))
-    link = await link_of(world)
-    async with world.client("") as client:
-        _, page = await opened(client, link)
-        response = await sent(client, link, action="approve")
-    assert "cannot take uploads yet" in page.text
-    assert (response.status_code, "uploads are not available" in response.text) == (400, True)
-    assert {form.status for form in world.store.forms.values()} == {"waiting"}
 
 
 async def test_page_of_another_kind_is_refused(world: World) -> None:

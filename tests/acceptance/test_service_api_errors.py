@@ -217,7 +217,7 @@ async def test_trace_session_of_impossible_length_is_400(world: World) -> None:
     assert told(response)[:2] == (400, "bad_request")
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/chat-messages", "/nothing", "/v1"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/completion-messages", "/nothing", "/v1"])
 async def test_unknown_path_is_a_404_envelope(world: World, path: str) -> None:
     """What does not exist is told in the envelope."""
     async with world.client() as client:

@@ -1,5 +1,6 @@
 """``/v1/files``, ``/files`` and files in runs: uploaded, used, given out."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import small_documents as small
 from factories import document, edge, end, human, node
 from local_server import local_server
-from store.file_record import FileOwner
+from store.file_record import FileOwner, NewFile
 from surface_world import World, events_of, make_world
 
 
@@ -139,7 +140,8 @@ async def test_files_of_others_cannot_be_used(owner) -> None:
         file_id = (await upload(world, user="bob")).json()["id"]
     elif owner == "other app":
         shelf = world.ports.files
-        await shelf.put(file_id, FileOwner(world.workspace_id, "x", "end_user", "y"), b"x", "a.txt", "text/plain", 1.0)
+        owner = FileOwner(world.workspace_id, "x", "end_user", "y")
+        await shelf.put_file(BytesIO(b"x"), NewFile(file_id, owner, "a.txt", "text/plain", 1.0))
     response = await run(world, doc=local(file_id))
     assert (response.status_code, response.json()) == (
         400, {"code": "invalid_param", "message": "doc.upload_file_id names no uploaded file of this user",

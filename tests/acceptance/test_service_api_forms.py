@@ -183,9 +183,9 @@ async def test_every_miss_does_the_same_work(world: World) -> None:
     looked_up: list[bytes] = []
     found = world.hitl.forms.by_token
 
-    async def counted(token_hash: bytes) -> Any:
+    async def counted(token_hash: bytes, *wanted: Any) -> Any:
         looked_up.append(token_hash)
-        return await found(token_hash)
+        return await found(token_hash, *wanted)
 
     world.hitl.forms.by_token = counted  # type: ignore[method-assign]
     async with world.client() as client:

@@ -142,8 +142,43 @@ def use_everything(server: Served) -> dict[str, str]:
         sent = {"guard": guard, "action": "approve", "input.comment": "fine"}
         assert browser.post(page.url, data={**sent, "action": "x"}).status_code == 400
         assert browser.post(page.url, data=sent).status_code == 200
-        wait_for(lambda: server.rows("SELECT count(*) FROM runs WHERE status = 'succeeded'") == [(2,)])
+        secrets |= use_web(server, browser)
+        wait_for(lambda: server.rows("SELECT count(*) FROM runs WHERE status = 'succeeded'") == [(3,)])
         return {**secrets, "guard of the page": guard}
+
+
+def use_web(server: Served, browser: httpx2.Client) -> dict[str, str]:
+    """Answer a form with a file as a front end does, with mistakes; return the secrets of the way."""
+    asked = [{"type": "file", "output_variable_name": "report", "allowed_file_types": ["document"]}]
+    nodes = [start("topic"), human("review", inputs=asked), end(report=["review", "report"])]
+    edges = [edge("start", "review"), edge("review", "end", "approve")]
+    key = server.import_app({**document(nodes, edges), "app": {"name": "uploads", "mode": "workflow"}})
+    ((code,),) = server.rows("SELECT code FROM sites JOIN apps USING (app_id) WHERE name = 'uploads'")
+    passport = browser.get(f"{server.url}/api/passport", headers={"X-App-Code": code}).json()["access_token"]
+    for name in (passport, UNKNOWN_KEY):
+        headers = {"X-App-Code": code, "X-App-Passport": name, "Cookie": f"passport-{code}={name}"}
+        browser.get(f"{server.url}/api/site", headers=headers)
+        browser.post(f"{server.url}/api/workflows/run", headers=headers, json={"inputs": []})
+    with server.client(key) as client:
+        token = start_run(client, "blocking", topic="tea")["data"]["reasons"][0]["form_token"]
+    stored = stored_secrets(server)
+    for name in (token, UNKNOWN_TOKEN):
+        form = f"{server.url}/api/form/human_input/{name}"
+        browser.get(form, headers={"X-App-Code": name})
+        browser.post(form, json={"inputs": {}, "action": "x"})
+        browser.post(form, json={"inputs": []})
+        browser.post(f"{form}/upload-token")
+        bearer = {"Authorization": f"bearer hitl_upload_{name}"}
+        assert browser.post(f"{server.url}/api/human-input-forms/files", headers=bearer).status_code == 403
+    form = f"{server.url}/api/form/human_input/{token}"
+    bearer = {"Authorization": f"bearer {browser.post(f'{form}/upload-token').json()['upload_token']}"}
+    sent = {"file": ("r.txt", b"hello", "text/plain")}
+    made = browser.post(f"{server.url}/api/human-input-forms/files", headers=bearer, files=sent)
+    assert made.status_code == 201, made.text
+    file = {"type": "document", "transfer_method": "local_file", "upload_file_id": made.json()["id"]}
+    answered = browser.post(form, json={"inputs": {"report": file}, "action": "approve"})
+    assert answered.status_code == 200, answered.text
+    return {**stored, "passport": passport}
 
 
 def stored_secrets(server: Served) -> dict[str, str]:

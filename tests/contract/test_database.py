@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, insert, make_url, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -71,6 +72,29 @@ async def test_migration_makes_the_tables(empty_database_url: str) -> None:
 
     assert await database.read(differences) == []
     await database.close()
+
+
+async def test_migration_gives_apps_their_sites(empty_database_url: str) -> None:
+    """Apps of the first version get a site each, with a code of its own."""
+    path = sqlite_path(make_url(empty_database_url))
+    if path is not None:
+        path.parent.mkdir(parents=True)
+    engine, script = create_engine(empty_database_url), ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])
+    app = {"workspace_id": "w", "name": "n", "description": "", "mode": "workflow", "icon": b"{}", "created_at": NOW}
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection)
+        with Operations.context(context):
+            script.get_revision("0001").module.upgrade()
+            context.stamp(script, "0001")
+        connection.execute(insert(metadata.tables["apps"]), [{"app_id": name, **app} for name in ("a", "b")])
+    engine.dispose()
+    migrate(empty_database_url)
+    world = sql_world(empty_database_url)
+    first, second = await world.sites.site("a"), await world.sites.site("b")
+    assert first is not None and second is not None
+    assert (len(first.code), first.is_open, first.code == second.code) == (16, True, False)
+    assert world.database is not None
+    await world.database.close()
 
 
 async def test_migrations_at_once_wait_for_each_other(empty_database_url: str) -> None:

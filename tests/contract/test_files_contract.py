@@ -1,8 +1,11 @@
 """The rules of the store of files, on every kind of store."""
 
+import asyncio
 from dataclasses import replace
+from io import BytesIO
 
-from store.file_record import FileOwner, FileRecord
+from store.errors import UploadLimitError
+from store.file_record import FileOwner, FileRecord, FormUpload, NewFile
 from store.files import FileShelf, RunShelf, shortened
 from store_world import NOW, StoreWorld, make_id, new_form, new_run, open_form
 
@@ -61,10 +64,42 @@ async def test_file_of_a_run_is_named_by_its_content(world: StoreWorld) -> None:
     assert await RunShelf(world.files, world.blobs, OTHER, "run", NOW).content(first.file_id) is None
 
 
+async def test_upload_is_bound_to_form_and_recipient(world: StoreWorld) -> None:
+    """What a recipient uploads for a form is found by that recipient of that form, and by the run."""
+    run = new_run("run")
+    form, other = new_form(run), new_form(run, "other")
+    recipient, stranger = await open_form(world, form), await open_form(world, other)
+    kept = await world.files.add_upload(record("a", form_id=form.form_id), recipient.recipient_id, 9)
+    assert await world.files.add_upload(kept, recipient.recipient_id, 9) == kept
+    await world.files.add_upload(record("b", form_id=other.form_id), stranger.recipient_id, 9)
+    await world.files.add(record("c", form_id=form.form_id))
+    ids = [kept.file_id, make_id("b"), make_id("c"), "gone"]
+    assert await world.files.of_recipient(form.form_id, recipient.recipient_id, ids) == {kept.file_id: kept}
+    assert await world.files.of_recipient(form.form_id, stranger.recipient_id, ids) == {}
+    assert await world.files.of_recipient(form.form_id, recipient.recipient_id, []) == {}
+    assert await world.files.for_run(OTHER, run.run_id, kept.file_id) == kept
+    assert await world.files.uploads(form.form_id) == [
+        FormUpload(kept.file_id, form.form_id, recipient.recipient_id, NOW)
+    ]
+
+
+async def test_uploads_of_a_recipient_are_counted(world: StoreWorld) -> None:
+    """One more than the limit is refused and leaves nothing, also when they come at once."""
+    form = new_form(new_run("run"))
+    recipient = await open_form(world, form)
+    records = [record(str(number), form_id=form.form_id) for number in range(8)]
+    work = (world.files.add_upload(each, recipient.recipient_id, 5) for each in records)
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    assert sum(isinstance(each, UploadLimitError) for each in outcomes) == 3
+    stored = [await world.files.get(each.file_id) for each in records]
+    assert len([each for each in stored if each is not None]) == len(await world.files.uploads(form.form_id)) == 5
+
+
 async def test_shelf_keeps_content_and_name(world: StoreWorld) -> None:
     """An upload is stored with its content; a long name is cut and keeps its extension."""
     shelf = FileShelf(world.files, world.blobs)
-    kept = await shelf.put(make_id("up"), OWNER, b"abc", "x" * 300 + ".PDF", "application/pdf", NOW)
+    made = NewFile(make_id("up"), OWNER, "x" * 300 + ".PDF", "application/pdf", NOW)
+    kept = await shelf.put_file(BytesIO(b"abc"), made)
     assert await shelf.content(kept) == b"abc"
     assert (len(kept.name), kept.name[-4:], kept.extension) == (200, ".PDF", ".pdf")
     assert shortened("a.txt") == "a.txt"

@@ -87,6 +87,25 @@ async def test_key_calls_its_app_until_it_is_revoked(world: StoreWorld) -> None:
         await world.apps.create_key("unknown")
 
 
+async def test_site_is_made_with_its_app(world: StoreWorld) -> None:
+    """An app gets a site with a code of its own, which stays with new versions, and can be closed."""
+    app_id, _ = await world.apps.import_app(WORKSPACE, simple(), None)
+    other_app, _ = await world.apps.import_app(WORKSPACE, simple(), None)
+    site, other = await world.sites.site(app_id), await world.sites.site(other_app)
+    assert site is not None and other is not None
+    assert (len(site.code), site.code.isalnum(), site.is_open) == (16, True, True)
+    assert site.code != other.code
+    await world.apps.import_app(WORKSPACE, simple(content_hash="2" * 64), None, app_id=app_id)
+    assert await world.sites.site(app_id) == await world.sites.site_by_code(site.code) == site
+    for unknown in ("", "x", site.code.swapcase(), "\x00", "ä\ud800"):
+        assert await world.sites.site_by_code(unknown) is None
+    for is_open in (False, False, True):
+        await world.sites.set_open(app_id, is_open)
+        assert await world.sites.site(app_id) == replace(site, is_open=is_open)
+    await world.sites.set_open("unknown", True)
+    assert await world.sites.site("unknown") is None
+
+
 async def test_values_of_secrets_stay_out_of_repr(world: StoreWorld) -> None:
     """Neither an app nor a version shows what its author entered as a secret."""
     secret = Variable("password", "secret", "hunter2")

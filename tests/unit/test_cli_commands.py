@@ -54,11 +54,11 @@ class Ended:
     text: str
 
 
-def greenroom(data_dir: Path, *arguments: str, **environment: str) -> Ended:
-    """Run the command in this process with data in ``data_dir``."""
+def greenroom(data_dir: Path, *arguments: str, answers: str = "", **environment: str) -> Ended:
+    """Run the command in this process with data in ``data_dir``; ``answers`` are typed in."""
     cleared = {name: None for name in os.environ if name.startswith("GREENROOM_")}
     env = {**cleared, "GREENROOM_DATA_DIR": str(data_dir), "COLUMNS": "200", **environment}
-    result = CliRunner().invoke(app, list(arguments), env=env)
+    result = CliRunner().invoke(app, list(arguments), env=env, input=answers or None)
     if isinstance(result.exception, GreenroomError):
         return Ended(exit_code_of(result.exception), f"{result.output}{result.exception}")
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -310,3 +310,25 @@ runpy.run_module({module!r}, run_name="__main__")
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_account_gets_a_password_that_is_asked_for(data_dir: Path) -> None:
+    """A member is added and given a password, which is neither an argument nor shown."""
+    greenroom(data_dir, "migrate")
+    unknown = greenroom(data_dir, "account", "password", "ann@example.org")
+    assert (unknown.exit_code, "greenroom account add" in unknown.text) == (2, True)
+    added = greenroom(data_dir, "account", "add", "Ann@Example.org", "--role", "editor")
+    assert (added.exit_code, added.text.strip()) == (0, "ann@example.org is a member of Greenroom")
+    asked = greenroom(data_dir, "account", "password", "ann@example.org", answers="a secret 1\na secret 1\n")
+    assert asked.exit_code == 0 and "a secret 1" not in asked.text and "/inbox" in asked.text
+    weak = greenroom(data_dir, "account", "password", "ann@example.org", answers="weak\nweak\n")
+    assert (weak.exit_code, "8 to 1024 characters" in weak.text) == (2, True)
+    owner = greenroom(data_dir, "account", "password", "owner@greenroom.local", answers="a secret 1\na secret 1\n")
+    assert owner.exit_code == 0
+
+
+@pytest.mark.parametrize("address", ["ann", "@x", "a b@c", "a@b@c"])
+def test_account_needs_an_address(data_dir: Path, address: str) -> None:
+    """What is no address is refused, quoted."""
+    ended = greenroom(data_dir, "account", "add", address)
+    assert (ended.exit_code, address in ended.text) == (2, True)

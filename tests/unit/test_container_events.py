@@ -9,7 +9,8 @@ from graph.ports import ChatDelta
 from hitl.surface import Surface
 from run_on_stage import RunOnStage, graph, play
 from surfaces.event_shapes import RunLabel, node_labels
-from surfaces.projections import RunProjection, Told
+from surfaces.projections import RunProjection
+from surfaces.told_text import Told
 
 ITEMS = ["sys", "items"]
 

@@ -24,7 +24,8 @@ from hitl.disposition import Disposition
 from hitl.surface import Surface
 from surfaces.errors import JournalGapError
 from surfaces.event_shapes import NodeLabel, RunLabel
-from surfaces.projections import RunProjection, Told, blocking_reply, forms_shown_by
+from surfaces.projections import RunProjection, blocking_reply, forms_shown_by
+from surfaces.told_text import Told
 
 T0 = 1_781_000_000.0
 EXPIRES = 1_781_129_600.0

@@ -128,3 +128,11 @@ def test_mail_setting_is_refused_by_its_name(field: str, values: dict):
         Settings(**values)
     assert [error["loc"] for error in caught.value.errors()] == [(field,)]
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["trusted_proxies", "http_allowed_networks"])
+def test_networks_are_refused_where_they_are_set(name: str):
+    """What is no network is refused when the settings are read, not when the first replica starts."""
+    assert getattr(Settings(**{name: "10.0.0.0/8, fd00::/8"}), name) == "10.0.0.0/8, fd00::/8"
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{name: "10.0.0.0/8, proxy.example"})

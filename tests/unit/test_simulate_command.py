@@ -17,6 +17,7 @@ from graph.errors import GreenroomError
 
 ROOT = Path(__file__).resolve().parents[2]
 APPROVAL = ROOT / "examples" / "approval.yml"
+CHAT = ROOT / "examples" / "support_chat.yml"
 SCRIPT = ROOT / "examples" / "approval.script.yml"
 ESCALATION = ROOT / "examples" / "escalation.yml"
 TOPIC = ("--inputs", '{"topic": "green tea"}')
@@ -65,6 +66,16 @@ def test_rejected_draft_says_why() -> None:
     assert ended.lines == [{"status": "succeeded", "outputs": outputs, "error": None, "answer": None}]
     page = (ROOT / "docs" / "testing-workflows.md").read_text(encoding="utf-8")
     assert json.loads(page.split("```json\n")[1].split("```")[0]) == ended.outcome
+
+
+def test_chatflow_is_told_as_a_message() -> None:
+    """The events of a chatflow are those of a message, and its answer is the last line's."""
+    script = ("--script", CHAT.with_suffix(".script.yml"))
+    ended = simulate(CHAT, "--query", "A refund!", "--inputs", '{"customer": "Ada"}', *script, "--events")
+    told = "".join(line["answer"] for line in ended.lines if line.get("event") == "message")
+    assert told == ended.outcome["answer"]
+    assert told == "A colleague will look at this. That tea was stale, sorry. You get your money back."
+    assert [line["event"] for line in ended.lines[-3:-1]] == ["message_end", "workflow_finished"]
 
 
 def test_installed_command_ends_with_the_outcome(tmp_path: Path) -> None:

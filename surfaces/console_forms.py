@@ -1,0 +1,160 @@
+"""``/console/api``: forms read and answered by the accounts of a workspace, by form token or by form id.
+
+An account answers as the form's backstage or console recipient, and is named as the submitter. By id no token is
+needed: who may act is a matter of the login.
+
+Source: spec/hitl.md 1.8 "Console", spec/http.md 7.3.
+"""
+
+from typing import Any, Final
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from actors.messages import KnownFiles, SubmitOrder
+from hitl.digest import form_digest
+from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
+from hitl.form import Form, FormStatus
+from hitl.policy import is_accepted
+from hitl.recipient import Recipient, RecipientType
+from hitl.surface import Surface
+from store.file_record import FileOwner
+from store.login_record import LoggedIn
+from surfaces.auth import idempotency_key_hash
+from surfaces.console_auth import calling_account
+from surfaces.form_lookup import form_of_token
+from surfaces.input_files import known_files, recipients_files
+from surfaces.ports import SurfacePorts
+from surfaces.schemas import checked, read_object, reply
+
+_RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
+
+
+class ConsoleAnswer(BaseModel):
+    """The body of an answer. ``form_digest``: of what was shown, as the form names it; null: not told."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    inputs: dict[str, Any]
+    action: str
+    form_digest: str | None = None
+
+
+class ConsoleForms:
+    """The endpoints of forms."""
+
+    def __init__(self, ports: SurfacePorts) -> None:
+        self._ports = ports
+
+    async def by_token(self, request: Request) -> Response:
+        """Show the form of a console token (GET) or take its answer (POST)."""
+        login = await calling_account(request, self._ports)
+        match = await form_of_token(request.path_params["form_token"], Surface.CONSOLE, self._ports)
+        if match.form.workspace_id != login.workspace_id:
+            raise FormNotFoundError()
+        return await self._shown_or_answered(request, match.form, match.recipient, login)
+
+    async def by_id(self, request: Request) -> Response:
+        """Show a form of the workspace (GET) or take its answer (POST); no token is in the address."""
+        login = await calling_account(request, self._ports)
+        form, recipient = await form_of_workspace(request.path_params["form_id"], login, self._ports)
+        return await self._shown_or_answered(request, form, recipient, login)
+
+    async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
+        if request.method == "GET":
+            return reply(shown(form, self._ports))
+        body = checked(ConsoleAnswer, await read_object(request, self._ports.max_body_bytes))
+        await answer_form(form, recipient, body, login, self._ports, idempotency_key_hash(request))
+        return reply({})
+
+
+def shown(form: Form, ports: SurfacePorts) -> dict[str, Any]:
+    """Return a form as the console is told of it; links to files in it are signed now.
+
+    Raises:
+        FormAlreadySubmittedError: it has its answer. One whose time is over is still shown.
+    """
+    if form.status is FormStatus.SUBMITTED:
+        raise FormAlreadySubmittedError(form.form_id)
+    asked = form.definition
+    told = {
+        "form_content": asked.form_content,
+        "inputs": asked.inputs,
+        "user_actions": asked.actions,
+        "rendered_content": asked.form_content,
+        "expiration_time": int(form.expires_at),
+        "default_values": asked.resolved_default_values,
+        "node_title": asked.node_title,
+        "display_in_ui": asked.display_in_ui,
+    }
+    return ports.links.refreshed(told, form.app_id) | {"form_digest": form_digest(asked)}
+
+
+async def any_form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> Form:
+    """Return a form of the account's workspace, whoever may answer it.
+
+    Raises:
+        FormNotFoundError: there is none; a form of another workspace looks the same.
+    """
+    form = await ports.forms.get(form_id)
+    if form is None or form.workspace_id != login.workspace_id:
+        raise FormNotFoundError()
+    return form
+
+
+async def form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> tuple[Form, Recipient]:
+    """Return a form that an account of its workspace may answer, and as which recipient.
+
+    Raises:
+        FormNotFoundError: there is none, or nobody answers it in the console.
+    """
+    form = await any_form_of_workspace(form_id, login, ports)
+    recipient = console_recipient((await ports.forms.recipients([form_id])).get(form_id, []))
+    if recipient is None:
+        raise FormNotFoundError()
+    return form, recipient
+
+
+def console_recipient(recipients: list[Recipient]) -> Recipient | None:
+    """Return the recipient as whom an account answers: backstage before console; None where there is none left."""
+    usable = [each for each in recipients if each.is_active and is_accepted(each.type, Surface.CONSOLE)]
+    return min(usable, key=lambda each: _RANK[each.type], default=None)
+
+
+async def answer_form(
+    form: Form,
+    recipient: Recipient,
+    answer: ConsoleAnswer,
+    login: LoggedIn,
+    ports: SurfacePorts,
+    key_hash: bytes | None = None,
+) -> bool:
+    """Answer ``form`` as the account of ``login``, or vote on it; durable on return.
+
+    Returns:
+        Whether the form is decided; a vote may leave it open.
+
+    Raises:
+        FormAlreadySubmittedError: it has its answer.
+        FormExpiredError: its time is over.
+        FormChangedError: the answer names the digest of another content.
+        NotAnApproverError, SelfApprovalError, AlreadyVotedError, FormClaimedError: it is not this account's to decide.
+        InvalidSubmissionError: the answer does not fit; the form stays open.
+    """
+    owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
+    own = await known_files(answer.inputs, owner, ports)
+    uploaded = await recipients_files(answer.inputs, recipient, ports)
+    return await ports.submissions.submit(
+        SubmitOrder(
+            form_id=form.form_id,
+            recipient_id=recipient.recipient_id,
+            generation=recipient.generation,
+            action=answer.action,
+            inputs=answer.inputs,
+            via=Surface.CONSOLE,
+            account_id=login.account.account_id,
+            files=KnownFiles(uploads={**own.uploads, **uploaded.uploads}),
+            form_digest=answer.form_digest,
+            key_hash=key_hash,
+        )
+    )
