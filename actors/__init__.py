@@ -3,6 +3,7 @@
     run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
+    housekeeping    what is done daily                upkeep: archive, retention, sweep
     hitl_actor      the only writer of forms          form_opening, deadlines, run_waker, key_check: how
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how

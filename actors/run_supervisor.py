@@ -18,12 +18,14 @@ from actors.background import Background
 from actors.calls import SUPERVISOR, WAITS, ask, on_loop, options
 from actors.code_version import code_version
 from actors.errors import ActorAwayError
+from actors.housekeeping import Housekeeping
 from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
 from actors.pool import Pool, spare_mark
 from actors.recovery import Recovery
 from actors.run_crew import RunCrew
 from actors.settings import Settings
 from actors.start_run import TimedHints, start_run, stored_outcome
+from actors.upkeep import Upkeep
 from actors.wiring import Ports
 from graph.errors import GreenroomError
 
@@ -89,6 +91,8 @@ class RunSupervisor:
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
         self._recovery = Recovery(self._ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries)
+        upkeep = Upkeep.of(self._ports.database, settings)
+        self._housekeeping = Housekeeping(upkeep, self._ports.installation, settings)
         self._background = Background()
         self._background.start(self._live())
 
@@ -198,6 +202,7 @@ class RunSupervisor:
         """Adopt what is there, fill the pool, then look after it for good."""
         await self._insist("adopt", self._crew.adopt)
         self._background.start(self._insist("ping", self._crew.look_after))
+        self._background.start(self._insist("housekeeping", self._housekeeping.live))
         while True:
             try:
                 await self._recovery.recover_orphans()

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_steps: int = Field(500, ge=1)
     max_time_s: float = Field(1200.0, gt=0)
 
+    retention_days: float = Field(0.0, ge=0)
+    """Days after which an ended run leaves the tables for the archive; 0: never."""
+
     files_url: str = ""
     """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
     file_link_lifetime_s: float = Field(300.0, gt=0)

@@ -11,7 +11,9 @@ import sys
 import typer
 from rich.console import Console
 
+from cli.archive_command import archive
 from cli.doctor_command import doctor
+from cli.forget_command import forget
 from cli.import_command import import_file
 from cli.installation import harmless
 from cli.migrate_command import migrate_schema
@@ -37,6 +39,8 @@ app.command("import")(import_file)
 app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
+app.command("forget")(forget)
+app.add_typer(archive, name="archive")
 app.add_typer(sandbox, name="sandbox")
 
 

@@ -11,6 +11,10 @@ apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
+run_tables.py                 which rows of which tables belong to a run
+archive.py, bundle.py, archive_tables.py  Archive: ended runs outside the tables, in bundles, and back
+retention.py, forget.py       which runs go there; everything of one person deleted
+kept_objects.py, blob_sweep.py  objects by path; unused large values deleted beside their writers
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
                               memory_accounts.py, memory_files.py

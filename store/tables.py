@@ -15,6 +15,7 @@ references (``store.packing``). Text that people or models wrote is OutsideText.
     form_tokens                       SHA-256 of each form token -> recipient; nothing here lets anyone act
     submissions, audit                the answers, and who did what to a form
     files                             uploaded files: where they lie and whose they are
+    archives, archived_runs           bundles of ended runs (in archive_tables)
     meta                              name -> value of the installation, such as the id of the form token key
 
 Rules: a run's row is locked before its forms. There are no foreign keys: every id comes from a row that the same
