@@ -218,11 +218,12 @@ class RunSegment:
     async def _fail(self, engine: Engine, recorder: RunRecorder, error: Exception) -> RunFinished:
         """End a run that the engine could not run on: a fault of ours, told as the run's error."""
         state, now = engine.state, self._surroundings.clock.now()
+        text, secrets = f"internal error: {type(error).__name__}: {error}", engine.plan.secrets
         fact = RunFinished(
             now,
             "failed",
             dict(state.outputs),
-            f"internal error: {type(error).__name__}: {error}",
+            text if secrets is None else secrets.text(text),
             state.elapsed_at(now),
             state.total_tokens,
             state.total_steps,
