@@ -8,10 +8,12 @@
     event_hub       carries hints, where Redis does not
     runs, forms     what surfaces use                 start_run, leases, hints: how
     client          Greenroom from Python             loop_thread: how
+    run_metrics     figures for Prometheus            logs: what processes write
+    run_trace       the spans of a run                trace_context, span_export: how
     start_actors    brings the named actors up        code_version: which code they run
     calls           names of actors, calls to them    messages, errors: what crosses between processes
     background      tasks that outlive a call
-    settings, secrets, wiring, logs                   what each process is made of
+    settings, secrets, wiring                         what each process is made of
 
 Concurrency groups: Ray runs each in a thread with an event loop of its own. Methods that wait belong to one, so that
 they cannot starve short calls, and hand their wait to the loop of the default group, which owns all state.

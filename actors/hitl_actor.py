@@ -143,6 +143,7 @@ class HitlActor:
         return code_version()
 
     async def _open(self, order: FormOrder) -> OpenedForm:
+        structlog.contextvars.bind_contextvars(run_id=order.request.run_id)
         key = await self._token_key()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id)
         is_by_mail = needs_members(order.request.delivery_methods)
@@ -155,6 +156,7 @@ class HitlActor:
 
     async def _submit(self, order: SubmitOrder) -> None:
         form = await self._form(order.form_id)
+        structlog.contextvars.bind_contextvars(run_id=form.run_id, form_id=form.form_id)
         now = self._clock.now()
         submitter = Submitter(order.account_id, order.end_user_id, order.via)
         try:
@@ -183,6 +185,7 @@ class HitlActor:
         )  # fmt: skip
 
     async def _stop(self, run_id: str, reason: str) -> None:
+        structlog.contextvars.bind_contextvars(run_id=run_id)
         record = await self._ports.journal.request_stop(run_id, reason, self._clock.now())
         self._waker.wake(Resumable(run_id, record.status, record.actor))
 

@@ -161,6 +161,7 @@ class RunActor:
         return self._task
 
     async def _execute(self, segment: RunSegment, work: Coroutine[Any, Any, RunOutcome]) -> RunOutcome:
+        structlog.contextvars.bind_contextvars(run_id=segment.run_id)
         try:
             outcome = await work
             if segment.may_have_forms and outcome.status in ("failed", "stopped"):

@@ -14,6 +14,9 @@ from actors.messages import FormOrder, RunOrder, RunOutcome
 from actors.outside import Outside
 from actors.plans import Plans
 from actors.recorder import Ownership, RunRecorder
+from actors.run_metrics import SegmentMetrics
+from actors.run_trace import RunTrace
+from actors.span_export import SpanExport
 from actors.tail import SegmentTail
 from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
@@ -60,6 +63,9 @@ class Surroundings:
     code: CodeSandbox = _NO_CODE
     outside: Outside | None = None
     tools: ToolBox | None = None
+    spans: SpanExport | None = None
+    """Where spans go; None: none are made."""
+    metrics: SegmentMetrics | None = None
 
 
 class FormsOfRun:
@@ -176,13 +182,23 @@ class RunSegment:
 
     def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
-        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over)
+        trace = None if around.spans is None else RunTrace(around.spans, state, run, around.clock)
+        recorder = RunRecorder(
+            around.journal,
+            self.tail,
+            owner,
+            self._on_taken_over,
+            on_durable=None if trace is None else trace.see,
+            note_seconds=None if around.metrics is None else around.metrics.note_append,
+        )
         self.may_have_forms = any(node.opens_form for scope in state.plan.scopes.values() for node in scope.nodes)
         effects = Effects(around.chat, FormsOfRun(around.forms, run), code=around.code)
         if around.outside is not None:
             effects = around.outside.added_to(effects, run)
         if around.tools is not None:
             effects = around.tools.added_to(effects)
+        if trace is not None:
+            effects = trace.added_to(effects)
         return Engine(state.plan, state, self.run_id, effects, recorder, around.clock, around.limits), recorder
 
     async def _restore(self, stored: StoredRun) -> RunState:
@@ -213,7 +229,10 @@ class RunSegment:
             fact = await self._fail(engine, recorder, error)
         finally:
             self._engine = None
-        return _outcome(run, fact, _open_forms(engine.state))
+        outcome = _outcome(run, fact, _open_forms(engine.state))
+        if self._surroundings.metrics is not None:
+            self._surroundings.metrics.count_segment(outcome.status, outcome.elapsed_s)
+        return outcome
 
     async def _fail(self, engine: Engine, recorder: RunRecorder, error: Exception) -> RunFinished:
         """End a run that the engine could not run on: a fault of ours, told as the run's error."""

@@ -20,9 +20,10 @@ from actors.code_version import code_version
 from actors.errors import ActorAwayError
 from actors.housekeeping import Housekeeping
 from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
-from actors.pool import Pool, spare_mark
+from actors.pool import Pool, count_by_state, spare_mark
 from actors.recovery import Recovery
 from actors.run_crew import RunCrew
+from actors.run_metrics import PoolMetrics
 from actors.settings import Settings
 from actors.start_run import TimedHints, start_run, stored_outcome
 from actors.upkeep import Upkeep
@@ -90,7 +91,14 @@ class RunSupervisor:
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
-        self._recovery = Recovery(self._ports.journal, self._own_leases, self._crew.is_known, settings.max_recoveries)
+        self._metrics = PoolMetrics()
+        self._recovery = Recovery(
+            self._ports.journal,
+            self._own_leases,
+            self._crew.is_known,
+            settings.max_recoveries,
+            self._metrics.count_recovery,
+        )
         upkeep = Upkeep.of(self._ports.database, settings)
         self._housekeeping = Housekeeping(upkeep, self._ports.installation, settings)
         self._background = Background()
@@ -205,7 +213,8 @@ class RunSupervisor:
         self._background.start(self._insist("housekeeping", self._housekeeping.live))
         while True:
             try:
-                await self._recovery.recover_orphans()
+                self._metrics.show_pool(count_by_state(self._pool), self._pool.waiting_count)
+                self._metrics.show_running(await self._recovery.recover_orphans())
             except GreenroomError as error:
                 _log.warning("runs cannot be checked", reason=str(error))
             await asyncio.sleep(CHECK_S)

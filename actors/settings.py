@@ -8,7 +8,7 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     retention_days: float = Field(0.0, ge=0)
     """Days after which an ended run leaves the tables for the archive; 0: never."""
 
+    otlp_url: str = ""
+    """Where spans go, as an address of an OpenTelemetry collector (OTLP over HTTP); empty: none are made."""
+    log_format: Literal["console", "json"] = "console"
+    """How processes write their logs: a line to read, or a JSON object a line."""
+
     files_url: str = ""
     """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
     file_link_lifetime_s: float = Field(300.0, gt=0)
@@ -105,6 +110,16 @@ class Settings(BaseSettings):
     def _check_redis_url(cls, url: str) -> str:
         if url and not is_redis_url(url):
             raise ValueError("must be redis://, rediss:// or unix:// and an address")
+        return url
+
+    @field_validator("otlp_url")
+    @classmethod
+    def _check_otlp_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http or https address")
+        if parts.username is not None or parts.query:
+            raise ValueError("may not hold credentials: put them into OTEL_EXPORTER_OTLP_HEADERS")
         return url
 
     @field_validator("redis_password")

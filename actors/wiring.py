@@ -3,6 +3,7 @@
 Database handles and clients do not cross processes, so each actor and each replica makes its own here.
 """
 
+import asyncio
 from functools import cached_property
 
 from actors.forms import FormsClient
@@ -10,10 +11,12 @@ from actors.hints import HintSubscription, HubHints
 from actors.logs import configure_logs
 from actors.outside import Outside
 from actors.plans import Plans
+from actors.run_metrics import SegmentMetrics
 from actors.run_segment import Surroundings, WallClock
 from actors.runs import Runs
 from actors.secrets import Secrets, load_secrets
 from actors.settings import Settings
+from actors.span_export import SpanExport
 from actors.tool_box import ToolBox
 from effects.address_guard import parse_networks
 from effects.code_sandbox.limits import MIB, SandboxLimits
@@ -66,7 +69,7 @@ class Ports:
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        configure_logs()
+        configure_logs(settings.log_format)
         self.settings = settings
 
     @cached_property
@@ -160,11 +163,25 @@ class Ports:
         clock = WallClock()
         tools = ToolBox(tool_catalog_of(self.settings), self.apps, self.plans, limits, clock)
         return Surroundings(
-            self.journal, self.plans, chat, FormsClient(), limits, clock, self._code, self._outside, tools
+            self.journal,
+            self.plans,
+            chat,
+            FormsClient(),
+            limits,
+            clock,
+            self._code,
+            self._outside,
+            tools,
+            self._spans,
+            SegmentMetrics(),
         )
 
+    @cached_property
+    def _spans(self) -> SpanExport | None:
+        return SpanExport(self.settings.otlp_url) if self.settings.otlp_url else None
+
     async def close(self) -> None:
-        """Close the connections and end the sandbox workers of this process."""
+        """Close the connections, send the last spans, and end the sandbox workers of this process."""
         if "hints" in self.__dict__:
             await self.hints.close()
         if "hint_carrier" in self.__dict__:
@@ -175,3 +192,5 @@ class Ports:
             await self._outside.close()
         if "database" in self.__dict__:
             await self.database.close()
+        if (spans := self.__dict__.get("_spans")) is not None:
+            await asyncio.to_thread(spans.close)

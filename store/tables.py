@@ -194,6 +194,8 @@ runs = Table(
     Column("exceptions_count", Integer, nullable=False),
     Column("paused_at", Double),
     Column("finished_at", Double),
+    # W3C Trace Context of the caller.
+    Column("traceparent", String(64)),
 )
 is_running = _is(runs.c.status, "running")
 _partial("ix_runs_running", runs.c.actor, where=is_running)

@@ -1,4 +1,4 @@
-"""What people do around forms: votes, claims, mails, conversations, sessions; and the archive of ended runs."""
+"""What people do around forms: votes, claims, mails, conversations, sessions; the archive of ended runs, traces."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Create the tables; what each is for is said in ``store.tables``."""
     _create_archive()
+    op.add_column("runs", sa.Column("traceparent", sa.String(64), nullable=True))
 
 
 def _create_archive() -> None:

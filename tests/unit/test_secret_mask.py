@@ -32,7 +32,7 @@ def plan_with_secret(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], k
     return compile_plan(parsed.workflow)
 
 
-async def run(plan: Plan, effects: Effects) -> tuple[dict[str, Any], list[Any]]:
+async def run(plan: Plan, effects: Effects) -> tuple[Any, list[Any]]:
     """Run ``plan`` and return its outcome and its facts."""
     recorder = ListRecorder()
     outcome = await Engine(plan, RunState(plan), "run-1", effects, recorder, TickClock()).start({}, {"files": []})
@@ -95,7 +95,7 @@ async def test_secret_is_computed_with_and_never_shown() -> None:
 async def test_without_a_secret_nothing_is_masked() -> None:
     """A variable that is no secret is shown as it is, and the plan has no mask to ask."""
     plan = plan_with_secret(
-        NODES[:3] + [end(text=["template", "output"])], EDGES[:2] + [edge("template", "end")], "string"
+        [*NODES[:3], end(text=["template", "output"])], [*EDGES[:2], edge("template", "end")], "string"
     )
     assert plan.secrets is None
     _, facts = await run(plan, Effects(ScriptedChat(), ListForms()))
