@@ -163,7 +163,7 @@ class _TracedChat:
                 async for delta in deltas:
                     usage = delta.usage or usage
                     yield delta
-        except Exception as error:
+        except Exception as error:  # boundary: noted, and raised again
             error_type = error.error_type if isinstance(error, NodeError) else type(error).__name__
             raise
         finally:

@@ -1,16 +1,21 @@
 """Sends finished spans to an OpenTelemetry collector (OTLP over HTTP), in a thread of its own.
 
 Whatever becomes of them changes nothing for a run: spans are dropped where the collector is away, and those of the last
-second go with a process that is killed. Credentials come from OpenTelemetry's own ``OTEL_EXPORTER_OTLP_HEADERS``.
+moment go with a process that is killed. Credentials come from OpenTelemetry's own ``OTEL_EXPORTER_OTLP_HEADERS``.
 """
 
+import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from actors.trace_context import TraceContext
 
-EXPORT_INTERVAL_S: Final = 1.0
+EXPORT_INTERVAL_S: Final = 0.2
+FLUSH_S: Final = 5.0
+_KEPT: Final = 2048
+"""Spans that wait for the library to be loaded; more are dropped."""
 _PATH: Final = "/v1/traces"
 _NS_PER_S: Final = 1_000_000_000
 
@@ -32,23 +37,44 @@ class Span:
 
 
 class SpanExport:
-    """The way to the collector at ``url``. Nothing is loaded or opened before the first span."""
+    """The way to the collector at ``url``. The library is loaded in a thread, from the beginning on."""
 
     def __init__(self, url: str) -> None:
         self._endpoint = url if url.rstrip("/").endswith(_PATH) else url.rstrip("/") + _PATH
+        self._early: deque[tuple[TraceContext, Span]] = deque(maxlen=_KEPT)
         self._sdk: _Sdk | None = None
+        self._lock = threading.Lock()
+        self._loader = threading.Thread(target=self._load, name="span-export", daemon=True)
+        self._loader.start()
 
     def emit(self, context: TraceContext, span: Span) -> None:
         """Queue ``span`` of the trace ``context``; returns at once, drops it where the queue is full."""
-        if context.is_sampled:
+        if not context.is_sampled:
+            return
+        with self._lock:
             if self._sdk is None:
-                self._sdk = _Sdk(self._endpoint)
-            self._sdk.emit(context, span)
+                self._early.append((context, span))
+                return
+        self._sdk.emit(context, span)
+
+    def flush(self) -> None:
+        """Send what is queued; takes as long as the collector does, but not for ever."""
+        self._loader.join(FLUSH_S)
+        if self._sdk is not None:
+            self._sdk.processor.force_flush(int(FLUSH_S * 1000))
 
     def close(self) -> None:
-        """Send what is queued and end the thread; takes as long as the collector does."""
+        """Send what is queued and end the thread that sends."""
+        self.flush()
         if self._sdk is not None:
             self._sdk.processor.shutdown()
+
+    def _load(self) -> None:
+        sdk = _Sdk(self._endpoint)
+        with self._lock:
+            while self._early:
+                sdk.emit(*self._early.popleft())
+            self._sdk = sdk
 
 
 class _Sdk:

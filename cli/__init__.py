@@ -13,6 +13,7 @@ simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
 doctor_command     greenroom doctor
 archive_command    greenroom archive list | restore | now
+backup_command     greenroom backup FOLDER
 forget_command     greenroom forget: everything of one person
 sandbox_command    greenroom sandbox build: the image that code nodes run in
 up_command         greenroom up: checks, sets the environment that Ray Serve reads, becomes ``serving``

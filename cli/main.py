@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.archive_command import archive
+from cli.backup_command import backup
 from cli.doctor_command import doctor
 from cli.forget_command import forget
 from cli.import_command import import_file
@@ -39,6 +40,7 @@ app.command("import")(import_file)
 app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
+app.command("backup")(backup)
 app.command("forget")(forget)
 app.add_typer(archive, name="archive")
 app.add_typer(sandbox, name="sandbox")

@@ -190,3 +190,17 @@ class UnknownTablesError(RefusedError):
 
     def __str__(self) -> str:
         return f"this version does not know {', '.join(self.names)} of the database, so it moves and deletes nothing"
+
+
+class DatabaseCopyError(RefusedError):
+    """The database could not be copied to this file; the caller names another place, or mends the database."""
+
+    code = "database_copy"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the database cannot be copied to {self.path}: {self.reason}"
