@@ -207,6 +207,20 @@ async def test_run_that_changes_meanwhile_stays(place: Place) -> None:
     assert await place.archive.store([run_id], LATER) == 1
 
 
+async def test_archivers_at_once_do_not_meet(place: Place) -> None:
+    """Several that archive the same runs at once archive each of them once; a run is whole in one place."""
+    ids = [await answered_run(place.world, f"run-{number}") for number in range(4)]
+    other = sql_world(place.url)
+    there = Archive(other.database, place.objects)
+    moved = await asyncio.gather(place.archive.store(ids, LATER), there.store(ids, LATER), there.store(ids[:2], LATER))
+    await other.database.close()
+    assert await place.count(runs, archived_runs) == [4 - sum(moved), sum(moved)]
+    assert sum(moved) in (2, 4)
+    await place.retention.archive_runs(BEFORE, LATER)
+    assert await place.count(*ALL, archived_runs) == [*[0] * len(ALL), 4]
+    assert sorted([each for run_id in ids for each in await place.archive.restore(run_id, LATER)]) == sorted(ids)
+
+
 async def test_damaged_or_missing_bundle_is_named(place: Place) -> None:
     """What is not as it was written is not restored, and nothing half of it is put back."""
     await answered_run(place.world, "run")
