@@ -38,6 +38,7 @@ class RunTrace:
             clock: for model calls, which leave no fact.
         """
         self._export = export
+        export.prepare()
         self._plan: Plan = state.plan
         self._run = run
         self._clock = clock

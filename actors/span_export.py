@@ -37,15 +37,20 @@ class Span:
 
 
 class SpanExport:
-    """The way to the collector at ``url``. The library is loaded in a thread, from the beginning on."""
+    """The way to the collector at ``url``. The library is loaded in a thread, when the first run is prepared for."""
 
     def __init__(self, url: str) -> None:
         self._endpoint = url if url.rstrip("/").endswith(_PATH) else url.rstrip("/") + _PATH
         self._early: deque[tuple[TraceContext, Span]] = deque(maxlen=_KEPT)
         self._sdk: _Sdk | None = None
         self._lock = threading.Lock()
-        self._loader = threading.Thread(target=self._load, name="span-export", daemon=True)
-        self._loader.start()
+        self._loader: threading.Thread | None = None
+
+    def prepare(self) -> None:
+        """Begin to load the library; may be called again."""
+        if self._loader is None:
+            self._loader = threading.Thread(target=self._load, name="span-export", daemon=True)
+            self._loader.start()
 
     def emit(self, context: TraceContext, span: Span) -> None:
         """Queue ``span`` of the trace ``context``; returns at once, drops it where the queue is full."""
@@ -59,7 +64,8 @@ class SpanExport:
 
     def flush(self) -> None:
         """Send what is queued; takes as long as the collector does, but not for ever."""
-        self._loader.join(FLUSH_S)
+        if self._loader is not None:
+            self._loader.join(FLUSH_S)
         if self._sdk is not None:
             self._sdk.processor.force_flush(int(FLUSH_S * 1000))
 

@@ -10,7 +10,7 @@ An account itself stays, as its workspace may be its own. Tables are found by th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -88,11 +88,13 @@ class Forgetting:
             return report
         for some in chunks(ended, RUNS_PER_BUNDLE):
             await self._database.write(_deleting_runs(some))
-        await self._rewrite_archive(person, archived, now)
-        rewritten = await self._database.write(lambda connection: _forget_rows(connection, person, bool(left)))
-        return ForgottenReport(
-            report.runs, report.archived_runs, report.files, report.conversations, rewritten, report.end_users, left
-        )
+        rewritten = await self._database.write(lambda connection: _forget_rows(connection, person))
+        # The archive after the tables: what a pass of retention moves meanwhile is there by now, or is renamed already.
+        await self._rewrite_archive(person, await self._archived_runs_of(person), now)
+        if not left:
+            # Last: without their end users nobody finds what a crash has left.
+            await self._database.write(lambda connection: _delete_end_users(connection, person))
+        return replace(report, rewritten_rows=rewritten, left_runs=left)
 
     async def _person(self, user: str, app_id: str | None) -> _Person:
         named = select(end_users.c.end_user_id).where(
@@ -150,7 +152,11 @@ def _deleting_runs(run_ids: Sequence[str]) -> Any:
     return work
 
 
-def _forget_rows(connection: Connection, person: _Person, has_runs_left: bool) -> int:
+def _delete_end_users(connection: Connection, person: _Person) -> None:
+    delete_in(connection, end_users, end_users.c.end_user_id, person.end_user_ids)
+
+
+def _forget_rows(connection: Connection, person: _Person) -> int:
     """Delete what the person owns and rename them in what is left; return how many rows were rewritten."""
     connection.execute(delete(files).where(_is_owned(files, person)))
     conversations = _conversations_of(connection, person)
@@ -161,8 +167,6 @@ def _forget_rows(connection: Connection, person: _Person, has_runs_left: bool) -
         for key in _PERSON_KEYS:
             if key in each.table.c:
                 count += _rename(connection, each.table, key, person)
-    if not has_runs_left:
-        delete_in(connection, end_users, end_users.c.end_user_id, person.end_user_ids)
     return count
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import select
 from hitl.recipient import Recipient, RecipientType
 from store.archive import Archive
 from store.archive_tables import archived_runs
+from store.bundle import path_of
+from store.errors import ArchiveDamagedError
 from store.file_record import FileOwner, FileRecord
 from store.forget import Forgetting, ForgottenReport
 from store.form_record import Submitter
@@ -150,6 +152,38 @@ async def test_other_apps_are_left_alone_where_one_is_named(people: People) -> N
     assert (done.runs, done.end_users) == (1, 1)
     assert await people.column(runs.c.run_id) == [run.run_id]
     assert elsewhere.end_user_id in await people.column(end_users.c.end_user_id)
+
+
+async def test_run_that_is_archived_meanwhile_is_forgotten_too(people: People) -> None:
+    """A pass of retention between looking and deleting does not save a run."""
+    await people.ended_run("own", people.ada, people.bob)
+    other = await people.ended_run("other", people.bob, people.ada)
+    retention = Retention(people.world.database, people.archive)
+
+    class Meddling(Forgetting):
+        async def _counted(self, *counted: Any) -> ForgottenReport:
+            await retention.archive_runs(NOW + 100, NOW + 200)
+            return await super()._counted(*counted)
+
+    await Meddling(people.world.database, people.archive).forget("ada", None, LATER)
+    assert people.ada not in await people.text_of_everything()
+    assert await people.column(archived_runs.c.run_id) == [other]
+
+
+async def test_broken_off_forgetting_is_done_again(people: People) -> None:
+    """A bundle that cannot be read breaks it off; the person is still found, and gone after the next try."""
+    await people.ended_run("own", people.ada, people.bob)
+    await Retention(people.world.database, people.archive).archive_runs(NOW + 100, NOW + 200)
+    (bundle,) = await people.archive.bundles()
+    content = await people.objects.get(path_of(bundle.bundle_id))
+    assert content is not None
+    await people.objects.put(path_of(bundle.bundle_id), b"damaged")
+    with pytest.raises(ArchiveDamagedError):
+        await people.forget("ada")
+    assert people.ada in await people.column(end_users.c.end_user_id)
+    await people.objects.put(path_of(bundle.bundle_id), content)
+    assert (await people.forget("ada")).archived_runs == 1
+    assert people.ada not in await people.text_of_everything()
 
 
 async def test_unknown_person_changes_nothing(people: People) -> None:
