@@ -236,6 +236,7 @@ class HitlActor:
         await self._background.close()
 
     async def _open(self, order: FormOrder, kind: FormKind = "runtime") -> OpenedForm:
+        structlog.contextvars.bind_contextvars(run_id=order.request.run_id)
         key = await self._token_key()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id, kind)
         members = await self._ports.accounts.members(order.workspace_id) if needs_members(order.request) else []
@@ -253,6 +254,7 @@ class HitlActor:
         return OpenedForm(stored.form_id, stored.expires_at, stored.definition.display_in_ui)
 
     async def _submit(self, order: SubmitOrder) -> bool:
+        structlog.contextvars.bind_contextvars(form_id=order.form_id)
         taken = await self._answers.take(order)
         if taken.run is not None:
             self._waker.wake(taken.run)
@@ -263,6 +265,7 @@ class HitlActor:
         return taken.is_decided
 
     async def _stop(self, run_id: str, reason: str) -> None:
+        structlog.contextvars.bind_contextvars(run_id=run_id)
         record = await self._ports.journal.request_stop(run_id, reason, self._clock.now())
         self._waker.wake(Resumable(run_id, record.status, record.actor))
 

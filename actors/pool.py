@@ -223,6 +223,14 @@ class Pool:
         return next((slot for slot in self._slots.values() if lease_id and slot.lease_id == lease_id), None)
 
 
+def count_by_state(pool: Pool) -> dict[SlotState, int]:
+    """Return how many run actors are in each state."""
+    counts: dict[SlotState, int] = {"free": 0, "held": 0, "busy": 0}
+    for slot in pool._slots.values():
+        counts[slot.state] += 1
+    return counts
+
+
 def spare_mark(runs_per_actor: int) -> int:
     """Return after how many runs an actor will soon be replaced, so that its successor is to be brought up."""
     return math.ceil(runs_per_actor * SPARE_FROM)

@@ -82,13 +82,29 @@ class RunRecorder:
         on_border: Callable[[int], None] = lambda head: None,
         patience_s: float = PATIENCE_S,
         announcer: Announcer | None = None,
+        on_durable: Callable[[Sequence[Fact]], None] | None = None,
+        note_seconds: Callable[[float], None] | None = None,
     ) -> None:
+        """Prepare; nothing happens yet.
+
+        Args:
+            journal: where facts go.
+            tail: told of them afterwards.
+            owner: whose run it is.
+            on_border: called with the head when a run that waited or lost its actor is taken over.
+            patience_s: how long a write is repeated while the store is away.
+            announcer: has events of the run sent; None where nobody is told.
+            on_durable: called with facts once they are durable.
+            note_seconds: called with how long that took.
+        """
         self._announcer = announcer
         self._journal = journal
         self._tail = tail
         self._owner = owner
         self._on_border = on_border
         self._patience_s = patience_s
+        self._on_durable = on_durable
+        self._note_seconds = note_seconds
 
     @property
     def head(self) -> int:
@@ -137,16 +153,22 @@ class RunRecorder:
         owner.found_epoch = owner.epoch
         owner.new_run = owner.message = None
         self._tail.add_facts(as_numbered(owner.head, write.facts))
+        if self._on_durable is not None:
+            self._on_durable(write.facts)
         if is_taken_over:
             # Readers of a run that waited or lost its actor learn where it goes on.
             self._on_border(owner.head)
 
     async def _repeat(self, work: Callable[[], Awaitable[Result]]) -> Result:
-        give_up_at = asyncio.get_running_loop().time() + self._patience_s
+        begun_at = asyncio.get_running_loop().time()
+        give_up_at = begun_at + self._patience_s
         delay_s = _FIRST_DELAY_S
         while True:
             try:
-                return await work()
+                result = await work()
+                if self._note_seconds is not None:
+                    self._note_seconds(asyncio.get_running_loop().time() - begun_at)
+                return result
             except StoreUnavailableError:
                 if asyncio.get_running_loop().time() + delay_s > give_up_at:
                     raise

@@ -49,6 +49,7 @@ class Recovery:
         max_recoveries: int,
         plans: Plans,
         hitl_actor_count: int,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -59,6 +60,7 @@ class Recovery:
             max_recoveries: deaths in a row after which a run is given up.
             plans: whose webhooks are told of a run that is given up.
             hitl_actor_count: how many HITL actors there are.
+            on_recovery: called whenever a run goes to another actor.
         """
         self._journal = journal
         self._leases = leases
@@ -66,6 +68,7 @@ class Recovery:
         self._max_recoveries = max_recoveries
         self._plans = plans
         self._hitl_actor_count = hitl_actor_count
+        self._on_recovery = on_recovery
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -81,15 +84,17 @@ class Recovery:
         for run_id in run_ids:
             self._begin(run_id)
 
-    async def recover_orphans(self) -> None:
-        """Begin to recover every executing run whose actor is not known to live.
+    async def recover_orphans(self) -> int:
+        """Begin to recover every executing run whose actor is not known to live; return how many execute.
 
         Raises:
             GreenroomError: the store is away, or needs a migration.
         """
-        for run_id, actor in await self._journal.running_runs():
+        running = await self._journal.running_runs()
+        for run_id, actor in running:
             if not self._is_alive(actor):
                 self._begin(run_id)
+        return len(running)
 
     def _begin(self, run_id: str) -> None:
         if run_id not in self._under_way:
@@ -97,6 +102,7 @@ class Recovery:
             self._background.start(self._recover(run_id), run_id)
 
     async def _recover(self, run_id: str) -> None:
+        structlog.contextvars.bind_contextvars(run_id=run_id)
         try:
             while True:
                 wait_s = await self._try(run_id)
@@ -142,6 +148,7 @@ class Recovery:
             try:
                 async with self._leases.lease(continues=True) as lease:
                     self._counts[run_id] += 1
+                    self._on_recovery()
                     await ask(
                         lease.actor_name, "recover", run_id, lease.lease_id, dead, call_name=run_id, patience_s=0.0
                     )

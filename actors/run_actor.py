@@ -17,6 +17,7 @@ from actors.messages import ActorState, Cursor, Release, RunOrder, RunOutcome, T
 from actors.pool import spare_mark
 from actors.run_segment import RunSegment
 from actors.settings import Settings
+from actors.span_export import SpanExport
 from actors.wiring import Ports
 from store.hint_record import Hint
 
@@ -162,6 +163,7 @@ class RunActor:
         return self._task
 
     async def _execute(self, segment: RunSegment, work: Coroutine[Any, Any, RunOutcome]) -> RunOutcome:
+        structlog.contextvars.bind_contextvars(run_id=segment.run_id)
         try:
             outcome = await work
             if segment.may_have_forms and outcome.status in ("failed", "stopped"):
@@ -174,7 +176,16 @@ class RunActor:
             self._runs_served += 1
             self._segment, self._task, self._last = None, None, segment
             segment.tail.close()
-            self._say_release(segment.lease_id)
+            spans = self._ports.surroundings.spans if self._ports is not None else None
+            if spans is not None and self._runs_served >= self._settings.runs_per_actor:
+                self._background.start(self._send_spans_and_leave(spans, segment.lease_id))
+            else:
+                self._say_release(segment.lease_id)
+
+    async def _send_spans_and_leave(self, spans: SpanExport, lease_id: str) -> None:
+        """Say that the last run of this process has left, once its spans are sent: the process is ended then."""
+        await asyncio.to_thread(spans.flush)
+        self._say_release(lease_id)
 
     def _say_release(self, lease_id: str) -> None:
         """Tell the supervisor of the end of a run, if it waits for that or this actor has (nearly) served."""

@@ -15,6 +15,9 @@ from actors.messages import FormOrder, RunOrder, RunOutcome
 from actors.outside import Outside
 from actors.plans import Plans
 from actors.recorder import Ownership, RunRecorder
+from actors.run_metrics import SegmentMetrics
+from actors.run_trace import RunTrace
+from actors.span_export import SpanExport
 from actors.tail import SegmentTail
 from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
@@ -64,6 +67,9 @@ class Surroundings:
     tools: ToolBox | None = None
     hint_courier: Callable[[], None] = lambda: None
     """Has the courier look into the outbox."""
+    spans: SpanExport | None = None
+    """Where spans go; None: none are made."""
+    metrics: SegmentMetrics | None = None
 
 
 class FormsOfRun:
@@ -196,17 +202,27 @@ class RunSegment:
 
     def _make_engine(self, state: RunState, run: NewRun, owner: Ownership) -> tuple[Engine, RunRecorder]:
         around = self._surroundings
+        trace = None if around.spans is None else RunTrace(around.spans, state, run, around.clock)
         nodes = (node for scope in state.plan.scopes.values() for node in scope.nodes)
         owner.form_nodes = frozenset(node.id for node in nodes if node.opens_form)
         self.may_have_forms = bool(owner.form_nodes)
         rules = state.plan.workflow.rules
-        announcer = Announcer(run, rules.webhooks, around.hint_courier) if rules.webhooks else None
-        recorder = RunRecorder(around.journal, self.tail, owner, self._on_taken_over, announcer=announcer)
+        recorder = RunRecorder(
+            around.journal,
+            self.tail,
+            owner,
+            self._on_taken_over,
+            announcer=Announcer(run, rules.webhooks, around.hint_courier) if rules.webhooks else None,
+            on_durable=None if trace is None else trace.see,
+            note_seconds=None if around.metrics is None else around.metrics.note_append,
+        )
         effects = Effects(around.chat, FormsOfRun(around.forms, run, rules), code=around.code)
         if around.outside is not None:
             effects = around.outside.added_to(effects, run)
         if around.tools is not None:
             effects = around.tools.added_to(effects)
+        if trace is not None:
+            effects = trace.added_to(effects)
         return Engine(state.plan, state, self.run_id, effects, recorder, around.clock, around.limits), recorder
 
     async def _restore(self, stored: StoredRun) -> RunState:
@@ -237,16 +253,20 @@ class RunSegment:
             fact = await self._fail(engine, recorder, error)
         finally:
             self._engine = None
-        return _outcome(run, fact, _open_forms(engine.state))
+        outcome = _outcome(run, fact, _open_forms(engine.state))
+        if self._surroundings.metrics is not None:
+            self._surroundings.metrics.count_segment(outcome.status, outcome.elapsed_s)
+        return outcome
 
     async def _fail(self, engine: Engine, recorder: RunRecorder, error: Exception) -> RunFinished:
         """End a run that the engine could not run on: a fault of ours, told as the run's error."""
         state, now = engine.state, self._surroundings.clock.now()
+        text, secrets = f"internal error: {type(error).__name__}: {error}", engine.plan.secrets
         fact = RunFinished(
             now,
             "failed",
             dict(state.outputs),
-            f"internal error: {type(error).__name__}: {error}",
+            text if secrets is None else secrets.text(text),
             state.elapsed_at(now),
             state.total_tokens,
             state.total_steps,

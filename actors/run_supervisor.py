@@ -18,12 +18,15 @@ from actors.background import Background
 from actors.calls import SUPERVISOR, WAITS, ask, on_loop, options
 from actors.code_version import code_version
 from actors.errors import ActorAwayError
+from actors.housekeeping import Housekeeping
 from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
-from actors.pool import Pool, spare_mark
+from actors.pool import Pool, count_by_state, spare_mark
 from actors.recovery import Recovery
 from actors.run_crew import RunCrew
+from actors.run_metrics import PoolMetrics
 from actors.settings import Settings
 from actors.start_run import TimedHints, start_run, stored_outcome
+from actors.upkeep import Upkeep
 from actors.wiring import Ports
 from graph.errors import GreenroomError
 
@@ -88,6 +91,7 @@ class RunSupervisor:
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
+        self._metrics = PoolMetrics()
         ports = self._ports
         self._recovery = Recovery(
             ports.journal,
@@ -96,7 +100,10 @@ class RunSupervisor:
             settings.max_recoveries,
             ports.plans,
             settings.hitl_actors,
+            self._metrics.count_recovery,
         )
+        upkeep = Upkeep.of(ports.database, settings)
+        self._housekeeping = Housekeeping(upkeep, ports.installation, settings)
         self._background = Background()
         self._background.start(self._live())
 
@@ -206,9 +213,11 @@ class RunSupervisor:
         """Adopt what is there, fill the pool, then look after it for good."""
         await self._insist("adopt", self._crew.adopt)
         self._background.start(self._insist("ping", self._crew.look_after))
+        self._background.start(self._insist("housekeeping", self._housekeeping.live))
         while True:
             try:
-                await self._recovery.recover_orphans()
+                self._metrics.show_pool(count_by_state(self._pool), self._pool.waiting_count)
+                self._metrics.show_running(await self._recovery.recover_orphans())
             except GreenroomError as error:
                 _log.warning("runs cannot be checked", reason=str(error))
             await asyncio.sleep(CHECK_S)

@@ -79,6 +79,13 @@ class Settings(BaseSettings):
 
     chat_history_chars: int = Field(40_000, ge=0)
     """How many characters of a conversation's earlier messages go along with a new one, for models with memory."""
+    retention_days: float = Field(0.0, ge=0)
+    """Days after which an ended run leaves the tables for the archive; 0: never."""
+
+    otlp_url: str = ""
+    """Where spans go, as an address of an OpenTelemetry collector (OTLP over HTTP); empty: none are made."""
+    log_format: Literal["console", "json"] = "console"
+    """How processes write their logs: a line to read, or a JSON object a line."""
 
     files_url: str = ""
     """Where stored files and large values lie, such as ``s3://bucket/prefix``; empty: a folder in ``data_dir``."""
@@ -158,6 +165,16 @@ class Settings(BaseSettings):
     def _check_redis_url(cls, url: str) -> str:
         if url and not is_redis_url(url):
             raise ValueError("must be redis://, rediss:// or unix:// and an address")
+        return url
+
+    @field_validator("otlp_url")
+    @classmethod
+    def _check_otlp_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http or https address")
+        if parts.username is not None or parts.query:
+            raise ValueError("may not hold credentials: put them into OTEL_EXPORTER_OTLP_HEADERS")
         return url
 
     @field_validator("redis_password")

@@ -3,6 +3,7 @@
 Database handles and clients do not cross processes, so each actor and each replica makes its own here.
 """
 
+import asyncio
 from functools import cached_property
 
 from actors.calls import hint_courier
@@ -11,10 +12,12 @@ from actors.hints import HintSubscription, HubHints
 from actors.logs import configure_logs
 from actors.outside import Outside
 from actors.plans import Plans
+from actors.run_metrics import SegmentMetrics
 from actors.run_segment import Surroundings, WallClock
 from actors.runs import Runs
 from actors.secrets import Secrets, load_secrets
 from actors.settings import Settings
+from actors.span_export import SpanExport
 from actors.stores import Stores
 from actors.tool_box import ToolBox
 from effects.address_guard import parse_networks
@@ -61,7 +64,7 @@ class Ports(Stores):
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        configure_logs()
+        configure_logs(settings.log_format)
         super().__init__(settings)
         self.forms_client = FormsClient(settings.hitl_actors)
         """The way to the HITL actors."""
@@ -135,10 +138,16 @@ class Ports(Stores):
             self._outside,
             tools,
             hint_courier,
+            self._spans,
+            SegmentMetrics(),
         )
 
+    @cached_property
+    def _spans(self) -> SpanExport | None:
+        return SpanExport(self.settings.otlp_url) if self.settings.otlp_url else None
+
     async def close(self) -> None:
-        """Close the connections and end the sandbox workers of this process."""
+        """Close the connections, send the last spans, and end the sandbox workers of this process."""
         if "runs" in self.__dict__:
             await self.runs.close()
         if "hints" in self.__dict__:
@@ -151,3 +160,5 @@ class Ports(Stores):
             await self._outside.close()
         if "database" in self.__dict__:
             await self.database.close()
+        if (spans := self.__dict__.get("_spans")) is not None:
+            await asyncio.to_thread(spans.close)

@@ -15,6 +15,9 @@ migrate_command    greenroom migrate
 account_command    greenroom account: people and their passwords
 doctor_command     greenroom doctor
 receipt_command    greenroom receipt export | verify | key
+archive_command    greenroom archive list | restore | now
+backup_command     greenroom backup FOLDER
+forget_command     greenroom forget: everything of one person
 sandbox_command    greenroom sandbox build: the image that code nodes run in
 up_command         greenroom up: checks, sets the environment that Ray Serve reads, becomes ``serving``
 serving            the process that holds Ray and serves until it is stopped

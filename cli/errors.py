@@ -127,3 +127,17 @@ class DatabaseUnusableError(UnavailableError):
 
     def __str__(self) -> str:
         return f"the database {self.database} cannot be used: {self.reason}"
+
+
+class BackupFolderError(RefusedError):
+    """The folder cannot take a backup; the caller names another."""
+
+    code = "backup_folder"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot take a backup: {self.reason}; name a new or empty folder"

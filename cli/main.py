@@ -12,7 +12,10 @@ import typer
 from rich.console import Console
 
 from cli.account_command import account
+from cli.archive_command import archive
+from cli.backup_command import backup
 from cli.doctor_command import doctor
+from cli.forget_command import forget
 from cli.import_command import import_file
 from cli.installation import harmless
 from cli.migrate_command import migrate_schema
@@ -40,6 +43,9 @@ app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
 app.command("doctor")(doctor)
 app.add_typer(account, name="account")
+app.command("backup")(backup)
+app.command("forget")(forget)
+app.add_typer(archive, name="archive")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(receipt, name="receipt")
 

@@ -32,6 +32,7 @@ effect_tasks.py     nodes that reach outside, as tasks
 inbox.py            taking up what comes from outside
 segment.py          what the engine holds between two pauses
 inflight.py         text that nodes in flight stream
+secret_mask.py      secrets kept out of what facts show
 node_facts.py       the facts that a node's end makes
 ids.py              ids that are derived, the same after any crash
 snapshot.py         state <-> bytes

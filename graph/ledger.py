@@ -1,6 +1,6 @@
 """Facts on their way: applied to the state at once, gathered, and appended before anything outside relies on them."""
 
-from graph.events import Fact, NodeFinished, TextEmitted
+from graph.events import Fact, NodeFinished, NodeRetried, TextEmitted
 from graph.ids import derive_execution_id
 from graph.inflight import InFlight, stream_id
 from graph.plan import container_of
@@ -17,6 +17,7 @@ class Ledger:
         self._state = state
         self._recorder = recorder
         self._inflight = inflight
+        self._secrets = state.plan.secrets
         self.facts: list[Fact] = []
         self.taken: list[str] = []
 
@@ -31,6 +32,8 @@ class Ledger:
         That text comes before the end of a node, but after the start of the run or of a pass (spec/graph.md 4.12).
         """
         state, facts = self._state, self.facts
+        if self._secrets is not None and isinstance(fact, (NodeFinished, NodeRetried)):
+            self._secrets.hide(fact)
         if type(fact) is NodeFinished:
             execution = state.executions[fact.execution_id]
             stored = self._inflight.end_node(fact)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from graph.errors import InvalidWorkflowError
 from graph.nodes.kind import Container, EffectStep, NodeData, NodeKind, PureStep, RetryConfig
 from graph.nodes.table import KINDS
+from graph.secret_mask import SecretMask, mask_of
 from graph.workflow import Edge, Node, Workflow
 
 Part = str | tuple[str, ...]
@@ -95,6 +96,8 @@ class Plan:
 
     workflow: Workflow
     scopes: dict[str, PlanScope]
+    secrets: SecretMask | None = field(default=None, repr=False)
+    """Keeps secret environment variables out of what records show; None without any."""
 
     @property
     def top(self) -> PlanScope:
@@ -152,7 +155,7 @@ def compile_plan(workflow: Workflow) -> Plan:
     _check_containers(workflow, scopes, faults)
     if faults:
         raise InvalidWorkflowError(tuple(faults))
-    return Plan(workflow, scopes)
+    return Plan(workflow, scopes, mask_of(workflow.environment))
 
 
 def _variable_types(workflow: Workflow) -> dict[str, str]:

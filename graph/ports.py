@@ -98,6 +98,8 @@ class ChatRequest:
     mode: str = "chat"
     idempotency_key: str = ""
     schema: dict[str, Any] | None = None
+    traceparent: str = ""
+    """Names the trace of the call to whoever serves the model (W3C Trace Context); "" without one."""
 
 
 @dataclass(frozen=True, slots=True)

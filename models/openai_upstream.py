@@ -111,8 +111,8 @@ class OpenAIUpstream:
         named = _COMPLETION_PARAMETERS if is_completion else _CHAT_PARAMETERS
         call: dict[str, Any] = {key: value for key, value in known.items() if key in named}
         call["extra_body"] = {**rest, **{key: value for key, value in known.items() if key not in named}}
-        if request.idempotency_key:
-            call["extra_headers"] = {"Idempotency-Key": request.idempotency_key}
+        headers = {"Idempotency-Key": request.idempotency_key, "traceparent": request.traceparent}
+        call["extra_headers"] = {name: value for name, value in headers.items() if value}
         call |= {"model": self._target.model or request.name, "stream": True, "stream_options": {"include_usage": True}}
         if is_completion:
             return await client.completions.create(prompt="\n\n".join(m.text for m in request.messages), **call)

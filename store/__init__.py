@@ -28,6 +28,11 @@ sites.py, site_record.py      SiteStore and SqlSites: the web address of an app
 web_tables.py                 the tables of sites and of uploads for forms
 rate_counters.py              RateCounter: how often something was done, in memory or in Redis
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
+run_tables.py                 which rows of which tables belong to a run
+archive.py, bundle.py, archive_tables.py  Archive: ended runs outside the tables, in bundles, and back
+retention.py, forget.py       which runs go there; everything of one person deleted
+sqlite_copy.py                a SQLite database copied while it is used
+kept_objects.py, blob_sweep.py  objects by path; unused large values deleted beside their writers
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
                               memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py,

@@ -20,6 +20,9 @@ from store.errors import BlobMissingError, InvalidFilesUrlError, StoreUnavailabl
 
 _DURABLE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "file"})
 
+ASIDE: Final = "aside"
+"""The folder of values that nothing seems to refer to, until they are deleted or put back."""
+
 
 def digest_of(content: bytes) -> str:
     """Return the hex SHA-256 under which ``content`` is kept."""
@@ -107,24 +110,31 @@ class ObjectBlobs:
     async def _write(self, digest: str, content: bytes | BinaryIO) -> None:
         try:
             # Written anew where it is there already: what a power cut left half written is then mended.
-            await self._store.put_async(_path(digest), content)
+            await self._store.put_async(blob_path(digest), content)
             if isinstance(self._store, LocalStore) and self._store.prefix is not None:
-                await asyncio.to_thread(_sync, self._store.prefix, _path(digest))
+                await asyncio.to_thread(sync_file, self._store.prefix, blob_path(digest))
         except (BaseError, OSError) as error:
-            raise StoreUnavailableError(f"a large value could not be kept ({_reason(error)})") from error
+            raise StoreUnavailableError(f"a large value could not be kept ({reason_of(error)})") from error
 
     async def get(self, digest: str) -> bytes:
         """Return the content with this digest; see Blobs."""
         try:
-            found = await self._store.get_async(_path(digest))
-            content = bytes(await found.bytes_async())
+            content = await self._read(digest)
         except FileNotFoundError as error:
             raise BlobMissingError(digest) from error
         except (BaseError, OSError) as error:
-            raise StoreUnavailableError(f"a large value could not be read ({_reason(error)})") from error
+            raise StoreUnavailableError(f"a large value could not be read ({reason_of(error)})") from error
         if digest_of(content) != digest:
             raise BlobMissingError(digest)
         return content
+
+    async def _read(self, digest: str) -> bytes:
+        try:
+            found = await self._store.get_async(blob_path(digest))
+        except FileNotFoundError:
+            # It may have been set aside as unused while it came into use again.
+            found = await self._store.get_async(aside_path(digest))
+        return bytes(await found.bytes_async())
 
 
 def open_blobs(url: str, folder: Path) -> ObjectBlobs:
@@ -133,7 +143,16 @@ def open_blobs(url: str, folder: Path) -> ObjectBlobs:
     Raises:
         InvalidFilesUrlError: at first use: the URL names no durable store that is known, or lacks something.
     """
-    return ObjectBlobs(lambda: _remote(url) if url else LocalStore(folder, mkdir=True))
+    return ObjectBlobs(lambda: object_store(url, folder))
+
+
+def object_store(url: str, folder: Path) -> ObjectStore:
+    """Return the store at ``url``, or in ``folder`` where it is empty.
+
+    Raises:
+        InvalidFilesUrlError: the URL names no durable store that is known, or lacks something.
+    """
+    return _remote(url) if url else LocalStore(folder, mkdir=True)
 
 
 def _remote(url: str) -> ObjectStore:
@@ -146,7 +165,8 @@ def _remote(url: str) -> ObjectStore:
         raise InvalidFilesUrlError(scheme) from error
 
 
-def _path(digest: str) -> str:
+def blob_path(digest: str) -> str:
+    """Return the path of the object with this digest."""
     return f"blobs/{digest[:2]}/{digest}"
 
 
@@ -159,12 +179,17 @@ def _measured(file: BinaryIO) -> tuple[str, int]:
     return digest, size_bytes
 
 
-def _reason(error: Exception) -> str:
-    # The rest of the text is a dump of the library's inside.
+def aside_path(digest: str) -> str:
+    """Return the path of an object that ``store.blob_sweep`` has set aside."""
+    return f"{ASIDE}/{digest[:2]}/{digest}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what the library says; the rest is a dump of its inside."""
     return str(error).partition("\n")[0]
 
 
-def _sync(folder: Path, path: str) -> None:
+def sync_file(folder: Path, path: str) -> None:
     """Make a written file and its name durable: the library leaves both to the system."""
     file = folder / path
     for each in (file, file.parent, file.parent.parent, folder):

@@ -174,3 +174,56 @@ class BlobMissingError(DefectError):
 
     def __str__(self) -> str:
         return f"the file store has no intact value with SHA-256 {self.digest}"
+
+
+class ArchiveNotFoundError(RefusedError):
+    """No bundle of the archive, and no run in one, has this id; the caller looks at ``greenroom archive list``."""
+
+    code = "archive_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the archive has neither a bundle nor a run with the id {self.name!r}: see `greenroom archive list`"
+
+
+class ArchiveDamagedError(DefectError):
+    """A bundle of the archive is not in the file store, or is damaged there; restore it from a backup."""
+
+    code = "archive_damaged"
+
+    def __init__(self, bundle_id: str) -> None:
+        super().__init__(bundle_id)
+        self.bundle_id = bundle_id
+
+    def __str__(self) -> str:
+        return f"the file store has no intact bundle {self.bundle_id}"
+
+
+class UnknownTablesError(RefusedError):
+    """A newer version has added to the database; whoever runs Greenroom uses that one to archive and sweep."""
+
+    code = "unknown_tables"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(names)
+        self.names = names
+
+    def __str__(self) -> str:
+        return f"this version does not know {', '.join(self.names)} of the database, so it moves and deletes nothing"
+
+
+class DatabaseCopyError(RefusedError):
+    """The database could not be copied to this file; the caller names another place, or mends the database."""
+
+    code = "database_copy"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the database cannot be copied to {self.path}: {self.reason}"

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from store.database import Database
 from store.insert_once import insert_once
@@ -24,6 +24,10 @@ class Installation(Protocol):
         """
         ...
 
+    async def take_turn(self, name: str, now: float, interval_s: float) -> bool:
+        """Whether it is the caller's turn to do what is done once in ``interval_s`` seconds: nobody else has it."""
+        ...
+
 
 class SqlInstallation:
     """Implements Installation over a database."""
@@ -40,6 +44,20 @@ class SqlInstallation:
 
         return await self._database.write(work)
 
+    async def take_turn(self, name: str, now: float, interval_s: float) -> bool:
+        """Whether it is the caller's turn; see Installation."""
+
+        def work(connection: Connection) -> bool:
+            if insert_once(connection, meta, {"name": name, "value": repr(now)}):
+                return True
+            before = connection.execute(_VALUE, {"key_name": name}).scalar_one()
+            if now - float(before) < interval_s:
+                return False
+            taken = update(meta).where(meta.c.name == name, meta.c.value == before).values(value=repr(now))
+            return connection.execute(taken).rowcount == 1
+
+        return await self._database.write(work)
+
 
 class MemoryInstallation:
     """Implements Installation in memory."""
@@ -50,3 +68,11 @@ class MemoryInstallation:
     async def claim(self, name: str, value: str) -> str:
         """Set and return a value; see Installation."""
         return self._store.meta.setdefault(name, value)
+
+    async def take_turn(self, name: str, now: float, interval_s: float) -> bool:
+        """Whether it is the caller's turn; see Installation."""
+        before = self._store.meta.get(name)
+        if before is not None and now - float(before) < interval_s:
+            return False
+        self._store.meta[name] = repr(now)
+        return True

@@ -68,6 +68,22 @@ async def unpack_value(data: bytes, blobs: Blobs) -> Any:
     return await _unpacked(data, blobs) if data.startswith(_MARK) else orjson.loads(data)
 
 
+def digests_in(data: bytes) -> set[str]:
+    """Return the digests that a column packed by ``pack_facts`` or ``pack_value`` refers to."""
+    data = decompress(data)
+    if not data.startswith(_MARK):
+        return set()
+    head, _, body = data.partition(b"\n")
+    document = [orjson.loads(body)]
+    found = set()
+    for path in orjson.loads(head[len(_MARK) :]):
+        value: Any = document
+        for part in (0, *path):
+            value = value[part]
+        found.add(value["$blob"])
+    return found
+
+
 def _shrink(value: Any, path: _Path, moved: list[tuple[_Path, bytes]]) -> Any:
     """Return ``value`` with what is large replaced, the innermost possible; ``moved`` gets path and content."""
     content = orjson.dumps(value, option=_OPTIONS)

@@ -37,6 +37,8 @@ class NewRun:
     user: str
     inputs: dict[str, Any]
     created_at: float
+    traceparent: str | None = None
+    """The caller's trace (W3C Trace Context), which the spans of the run join; None: a trace of its own."""
 
     @property
     def is_message(self) -> bool:

@@ -17,6 +17,7 @@ people or models wrote is OutsideText.
     submissions, audit                the answers, and who did what to a form
     files                             uploaded files: where they lie and whose they are
     human_time_tables                 whom a form asks, claims, snoozes, schedules (in the module of that name)
+    archives, archived_runs           bundles of ended runs (in archive_tables)
     meta                              name -> value of the installation, such as the id of the form token key
 
 Rules: a run's row is locked before its forms. There are no foreign keys: every id comes from a row that the same
@@ -198,6 +199,8 @@ runs = Table(
     Column("exceptions_count", Integer, nullable=False),
     Column("paused_at", Double),
     Column("finished_at", Double),
+    # W3C Trace Context of the caller.
+    Column("traceparent", String(64)),
     Index("ix_runs_app_id_run_id", "app_id", "run_id"),
 )
 is_running = _is(runs.c.status, "running")

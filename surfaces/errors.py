@@ -297,3 +297,16 @@ class JournalGapError(DefectError):
 
     def __str__(self) -> str:
         return f"the journal of run {self.run_id} does not begin with its start"
+
+
+class NotReadyError(UnavailableError):
+    """Database or actors do not answer in time; try again later."""
+
+    code = "not_ready"
+
+    def __init__(self, within_s: float) -> None:
+        super().__init__(within_s)
+        self.within_s = within_s
+
+    def __str__(self) -> str:
+        return f"database and actors have not all answered within {self.within_s:g} s"

@@ -12,6 +12,7 @@ import uuid_utils
 from fastapi import Request, Response
 
 from actors.messages import RunOrder, RunOutcome, order_run
+from actors.trace_context import TRACEPARENT, checked_traceparent
 from graph.errors import InvalidInputError
 from graph.events import RunFinished, RunPaused
 from graph.inbox import STOPPED_BY_USER
@@ -71,7 +72,7 @@ class RunEndpoints:
         is_stream = payload.response_mode == "streaming"
         position = position_of(request)
         try:
-            order = await self._order(app, user, version_id, plan, payload)
+            order = await self._order(app, user, version_id, plan, payload, request)
         except InvalidInputError as error:
             if not is_stream:
                 raise
@@ -134,7 +135,7 @@ class RunEndpoints:
         return version_id
 
     async def _order(
-        self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload
+        self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload, request: Request
     ) -> RunOrder:
         checked_inputs = check_inputs(plan.start_form, payload.inputs)
         end_user = await calling_user(app, user, self._ports, self._callers.user_type)
@@ -153,6 +154,7 @@ class RunEndpoints:
             user=user,
             inputs=inputs,
             created_at=self._ports.clock.now(),
+            traceparent=checked_traceparent(request.headers.get(TRACEPARENT)),
         )
         return order_run(run, files)
 

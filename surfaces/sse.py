@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 from fastapi.responses import StreamingResponse
 
+from actors.run_metrics import StreamMetrics
 from surfaces.asgi import Receive, Scope, Send
 from surfaces.errors import BadRequestError
 
@@ -21,6 +22,7 @@ PING: Final = b"event: ping\n\n"
 PING_INTERVAL_S: Final = 10.0
 """Seconds of silence after which a ping goes out; proxies cut connections that say nothing for longer."""
 
+_STREAMS: Final = StreamMetrics()
 _AHEAD: Final = 16
 """Frames made ready before the client has taken the earlier ones."""
 _PUMPS: Final[set[asyncio.Task[None]]] = set()
@@ -117,5 +119,9 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the frames until they end or the client goes away."""
-        async with aclosing(self._frames):
-            await super().__call__(scope, receive, send)
+        _STREAMS.opened()
+        try:
+            async with aclosing(self._frames):
+                await super().__call__(scope, receive, send)
+        finally:
+            _STREAMS.closed()

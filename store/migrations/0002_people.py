@@ -19,6 +19,8 @@ def upgrade() -> None:
     _create_console()
     _create_conversations()
     _create_web()
+    _create_archive()
+    op.add_column("runs", sa.Column("traceparent", sa.String(64), nullable=True))
 
 
 def _create_decisions() -> None:
@@ -254,3 +256,27 @@ def _create_web() -> None:
         op.get_bind().execute(
             sites.insert(), {"app_id": app_id, "code": code, "is_open": True, "created_at": time.time()}
         )
+
+
+def _create_archive() -> None:
+    op.create_table(
+        "archives",
+        sa.Column("bundle_id", sa.String(64), nullable=False),
+        sa.Column("run_count", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("blobs", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("bundle_id", name="pk_archives"),
+    )
+    op.create_table(
+        "archived_runs",
+        sa.Column("run_id", sa.String(64), nullable=False),
+        sa.Column("bundle_id", sa.String(64), nullable=False),
+        sa.Column("app_id", sa.String(64), nullable=False),
+        sa.Column("created_by_id", sa.String(64), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=False),
+        sa.Column("restored_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("run_id", "bundle_id", name="pk_archived_runs"),
+    )
+    op.create_index("ix_archived_runs_bundle_id", "archived_runs", ["bundle_id"])
+    op.create_index("ix_archived_runs_created_by_id", "archived_runs", ["created_by_id"])

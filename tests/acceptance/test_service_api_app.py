@@ -1,12 +1,16 @@
 """``/v1`` and health: what says how things are."""
 
+import asyncio
 import os
+
+import pytest
 
 from actors.errors import ActorAwayError
 from approval import approval
 from factories import document, edge, end, node
 from store.memory_accounts import MemoryAccounts
 from surface_world import make_world
+from surfaces import health
 
 
 async def test_health_names_the_reference_version_without_a_key() -> None:
@@ -31,6 +35,20 @@ async def test_readiness_follows_its_check() -> None:
     async with not_ready.client("") as client:
         response = await client.get("/health/ready")
     assert (response.status_code, response.json()["code"]) == (503, "actor_away")
+
+
+async def test_readiness_does_not_hang_with_what_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an actor or the database hangs, the probe gets its 503 in time."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "READY_WITHIN_S", 0.01)
+    world = await make_world(approval(), check_ready=hang)
+    async with world.client("") as client:
+        response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert response.headers["retry-after"] == "1"
 
 
 async def test_info_describes_the_app() -> None:

@@ -159,3 +159,13 @@ async def test_installation_keeps_its_first_value(world: StoreWorld) -> None:
     assert await world.installation.claim("form_token_key_id", "aa") == "aa"
     assert await world.installation.claim("form_token_key_id", "bb") == "aa"
     assert await world.installation.claim("other", "bb") == "bb"
+
+
+async def test_turn_is_taken_once_in_an_interval(world: StoreWorld) -> None:
+    """What is done daily is done by whoever asks first, and again when the interval is over."""
+    take = world.installation.take_turn
+    assert [await take("daily", 1000.0, 60.0), await take("daily", 1059.0, 60.0)] == [True, False]
+    assert [await take("daily", 1060.0, 60.0), await take("daily", 1061.0, 60.0)] == [True, False]
+    assert await take("other", 1061.0, 60.0)
+    both = await asyncio.gather(take("daily", 1200.0, 60.0), take("daily", 1200.0, 60.0))
+    assert sorted(both) == [False, True]
