@@ -30,13 +30,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Transcript:
-    """What one reader of a run was told over all its connections: (event id, event)."""
+    """What one reader of a run was told over all its connections: (event id, event); "" where an event has no id."""
 
     run_id: str
     app: str
     topic: str
     user: str
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    last_id: str = "0"
     answers: list[Answer] = field(default_factory=list)
     stop_status: int = 0
     is_complete: bool = False
@@ -138,7 +139,7 @@ class Person:
         """Follow the run on one connection from where the last one broke off; sometimes go away in between."""
         seen.connections += 1
         query = {"user": self._name, "continue_on_pause": "true"}
-        headers = {"Last-Event-ID": seen.events[-1][0] if seen.events else "0"}
+        headers = {"Last-Event-ID": seen.last_id}
         leave_after = self._random.choice((5, 15, 1_000))
         path = f"/v1/workflow/{seen.run_id}/events"
         async with self._clients[seen.app].stream("GET", path, params=query, headers=headers) as response:
@@ -150,11 +151,12 @@ class Person:
                 if time.monotonic() >= give_up_at:
                     return
                 if line.startswith("id: "):
-                    position = line.removeprefix("id: ")
+                    position = seen.last_id = line.removeprefix("id: ")
                 if not line.startswith("data: "):
                     continue
                 event = json.loads(line.removeprefix("data: "))
                 seen.events.append((position, event))
+                position = ""
                 if event["event"] == "workflow_finished":
                     seen.is_complete = True
                     return
