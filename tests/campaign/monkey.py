@@ -22,19 +22,21 @@ FROZEN_S = 9.0
 class Monkey:
     """Ends processes of a server. ``done``: how often it did what."""
 
-    def __init__(self, server: Served, seed: int, extra: dict[str, Callable[[], Awaitable[None]]]) -> None:
+    def __init__(self, server: Served, seed: int, say: Callable[[str], None], extra: dict[str, Callable[[], Awaitable[bool]]]) -> None:
         """Prepare.
 
         Args:
             server: whose processes.
             seed: decides what and when.
+            say: is told of each blow.
             extra: further blows by name, such as a restart of the database.
         """
         self.done: Counter[str] = Counter()
         self._server = server
+        self._say = say
         self._random = random.Random(f"monkey/{seed}")
         self._frozen: set[psutil.Process] = set()
-        self._blows: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
+        self._blows: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
             "kill a run actor": (8, self._kill("ray::RunActor")),
             "freeze a run actor": (2, self._freeze("ray::RunActor")),
             "kill the HITL actor": (3, self._kill("ray::HitlActor")),
@@ -58,47 +60,47 @@ class Monkey:
             while time.monotonic() < until:
                 await asyncio.sleep(self._random.uniform(*PAUSE_S))
                 (name,) = self._random.choices(names, weights)
-                before = sum(self.done.values())
-                await self._blows[name][1]()
-                if sum(self.done.values()) == before:
+                if await self._blows[name][1]():
                     self.done[name] += 1
+                    self._say(name)
         finally:
             for process in self._frozen:
                 _signal(process, signal.SIGCONT)
 
-    def _kill(self, title: str, by_name: bool = False) -> Callable[[], Awaitable[None]]:
-        async def blow() -> None:
+    def _kill(self, title: str, by_name: bool = False) -> Callable[[], Awaitable[bool]]:
+        async def blow() -> bool:
             found = await asyncio.to_thread(self._find, title, by_name)
             if found:
                 _signal(self._random.choice(found), signal.SIGKILL)
-            else:
-                self.done["found nothing to strike"] += 1
+            return bool(found)
 
         return blow
 
-    def _freeze(self, title: str) -> Callable[[], Awaitable[None]]:
-        async def blow() -> None:
+    def _freeze(self, title: str) -> Callable[[], Awaitable[bool]]:
+        async def blow() -> bool:
             found = await asyncio.to_thread(self._find, title, False)
             if not found:
-                self.done["found nothing to strike"] += 1
-                return
+                return False
             process = self._random.choice(found)
             self._frozen.add(process)
             _signal(process, signal.SIGSTOP)
             await asyncio.sleep(FROZEN_S)
             _signal(process, signal.SIGCONT)
             self._frozen.discard(process)
+            return True
 
         return blow
 
-    async def _lock_database(self) -> None:
+    async def _lock_database(self) -> bool:
         """Keep every writer out for up to two seconds."""
         await asyncio.to_thread(self._hold_lock, self._random.uniform(0.0, 2.0))
+        return True
 
-    async def _kill_and_lock(self) -> None:
+    async def _kill_and_lock(self) -> bool:
         lock = asyncio.create_task(self._lock_database())
-        await self._kill("ray::HitlActor")()
+        is_struck = await self._kill("ray::HitlActor")()
         await lock
+        return is_struck
 
     def _hold_lock(self, duration_s: float) -> None:
         path = self._server.folder / "data" / "greenroom.db"

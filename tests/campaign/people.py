@@ -97,7 +97,7 @@ class Person:
         body = {"inputs": {"topic": topic}, "user": self._name, "response_mode": "streaming"}
         try:
             async with self._clients[app].stream("POST", "/v1/workflows/run", json=body) as response:
-                self._note(response.status_code, "start")
+                self._note(response, "start")
                 if response.status_code != httpx2.codes.OK:
                     self._report.refused_starts += 1
                     return None
@@ -143,7 +143,7 @@ class Person:
         leave_after = self._random.choice((5, 15, 1_000))
         path = f"/v1/workflow/{seen.run_id}/events"
         async with self._clients[seen.app].stream("GET", path, params=query, headers=headers) as response:
-            self._note(response.status_code, "events")
+            self._note(response, "events")
             if response.status_code != httpx2.codes.OK:
                 return
             position = ""
@@ -200,16 +200,20 @@ class Person:
             await asyncio.sleep(TRY_AGAIN_S)
 
     async def _post(self, app: str, path: str, body: dict[str, Any], what: str) -> int:
-        """Return the status of one request, 0 where none came back."""
+        """Return the status of one request, 0 where Greenroom itself did not answer."""
         try:
             response = await self._clients[app].post(path, json=body)
         except httpx2.TransportError:
             return 0
-        self._note(response.status_code, f"{what}: {response.text[:200]}")
-        return response.status_code
+        self._note(response, what)
+        return response.status_code if _is_ours(response) else 0
 
-    def _note(self, status: int, what: str) -> None:
-        self._report.statuses[status] += 1
-        # A proxy without a replica says 502 to 504; a server that says 500 has met a fault of its own.
-        if status == httpx2.codes.INTERNAL_SERVER_ERROR:
+    def _note(self, response: httpx2.Response, what: str) -> None:
+        self._report.statuses[response.status_code] += 1
+        if response.status_code == httpx2.codes.INTERNAL_SERVER_ERROR and _is_ours(response):
             self._report.faults.append(f"{what}: HTTP 500")
+
+
+def _is_ours(response: httpx2.Response) -> bool:
+    """Whether Greenroom answered. A proxy that has lost its replica says 500 to 504, one without routes 404."""
+    return "x-greenroom-version" in response.headers

@@ -66,19 +66,19 @@ async def campaign(
         effects = await stack.enter_async_context(local_server())
         for path in ("/before", "/after"):
             effects.reply(path, b"{}")
-        blows: dict[str, Callable[[], Awaitable[None]]] = {}
+        blows: dict[str, Callable[[], Awaitable[bool]]] = {}
         settings: dict[str, Any] = {
             "http_allowed_networks": "127.0.0.0/8", "max_recoveries": 100, "pool_size": 3, "ping_interval_s": 1.0,
         }  # fmt: skip
         if is_postgres:
-            database = stack.enter_context(postgres_for_campaign(folder))
+            database = stack.enter_context(postgres_for_campaign())
             settings["database_url"] = database.url
             blows = postgres_blows(database, random.Random(f"database/{seed}"))
         server = Served(folder, SCRIPTED_MODELS, **settings)
         stack.callback(server.stop)
         await asyncio.to_thread(server.start)
         keys = {name: await asyncio.to_thread(server.import_app, app) for name, app in apps(effects.url).items()}
-        report, monkey = Report(), Monkey(server, seed, blows)
+        report, monkey = Report(), Monkey(server, seed, lambda name: say(f"        {name}"), blows)
         await _let_them_work(server, keys, report, monkey, duration_s, seed, people, say)
         found, untaken = await _settled(server)
         wrong = violations(report, found, untaken, effects.asked)
