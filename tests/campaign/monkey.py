@@ -22,7 +22,9 @@ FROZEN_S = 9.0
 class Monkey:
     """Ends processes of a server. ``done``: how often it did what."""
 
-    def __init__(self, server: Served, seed: int, say: Callable[[str], None], extra: dict[str, Callable[[], Awaitable[bool]]]) -> None:
+    def __init__(
+        self, server: Served, seed: int, say: Callable[[str], None], extra: dict[str, Callable[[], Awaitable[bool]]]
+    ) -> None:
         """Prepare.
 
         Args:

@@ -78,7 +78,10 @@ class Person:
         }
 
     async def work(self, until: float, give_up_at: float) -> None:
-        """Start run after run until ``until``; a run that is not over at ``give_up_at`` stays incomplete (both monotonic)."""
+        """Start run after run until ``until``; one that is not over at ``give_up_at`` stays incomplete.
+
+        Both are times of the monotonic clock.
+        """
         try:
             while time.monotonic() < until:
                 seen = await self._start()

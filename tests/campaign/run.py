@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from actors.settings import Settings
 from actors.wiring import Ports
 from campaign.checker import Found, violations
@@ -23,6 +25,7 @@ from campaign.people import Person, Report
 from campaign.workflows import apps
 from local_server import LocalServer, local_server
 from served import SCRIPTED_MODELS, Served
+from store.tables import runs
 
 SETTLE_S = 150.0
 """How long everything may take to end after the last blow."""
@@ -138,16 +141,16 @@ async def _settled(server: Served) -> tuple[dict[str, Found], list[Any]]:
 
 
 async def _all_runs(ports: Ports) -> list[str]:
-    from sqlalchemy import select
-
-    from store.tables import runs
-
     return await ports.database.read(lambda connection: list(connection.execute(select(runs.c.run_id)).scalars()))
 
 
 def _settings_of(server: Served) -> dict[str, Any]:
     prefix = "GREENROOM_"
-    own = {name.removeprefix(prefix).lower(): value for name, value in server.environment.items() if name.startswith(prefix)}
+    own = {
+        name.removeprefix(prefix).lower(): value
+        for name, value in server.environment.items()
+        if name.startswith(prefix)
+    }
     return {name: value for name, value in own.items() if name in ("data_dir", "database_url", "database_password")}
 
 
@@ -163,7 +166,8 @@ def _summarise(
     for name, count in sorted(monkey.done.items(), key=lambda item: -item[1]):
         say(f"  {count:5d}  {name}")
     say(f"runs        {len(found)}: " + ", ".join(f"{count} {status}" for status, count in sorted(ends.items())))
-    say(f"answers     {sum(a.status == 200 for a in answers)} accepted, {sum(a.status == 412 for a in answers)} too late")
+    accepted, late = (sum(answer.status == status for answer in answers) for status in (200, 412))
+    say(f"answers     {accepted} accepted, {late} too late")
     say(f"stops       {sum(seen.stop_status == 200 for seen in report.transcripts)}")
     say(f"effects     {len(effects.asked)} calls")
     say(f"connections {sum(seen.connections for seen in report.transcripts)} to follow runs")
