@@ -61,7 +61,8 @@ class People:
     async def column(self, column: Any) -> list[Any]:
         """Return the values of a column."""
         read = self.world.database.read
-        return sorted(await read(lambda connection: connection.execute(select(column)).scalars().all()))
+        values = await read(lambda connection: connection.execute(select(column)).scalars().all())
+        return sorted(value for value in values if value is not None)
 
     async def text_of_everything(self) -> str:
         """Return all that tables of people and bundles say, as one text."""
