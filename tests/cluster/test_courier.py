@@ -96,7 +96,7 @@ async def town(ray_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
             async with open_stage(tmp_path_factory.mktemp("stage"), pool_size=1, **options) as stage:
                 made = document(server.url + "/hook")
                 workspace = await stage.ports.accounts.ensure_workspace(stage.settings.workspace_name)
-                workflow = f.parsed(made)
+                workflow = f.workflow_of(made)
                 stage.apps["mail"], _ = await stage.ports.apps.import_app(workspace.workspace_id, workflow, None)
                 yield Town(stage, mails, server, made, SqlOutbox(stage.ports.database))
 

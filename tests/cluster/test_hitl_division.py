@@ -38,7 +38,7 @@ TWO_AT_ONCE = (
      f.edge("second", "both", "approve"), f.edge("first", "both", "reject"), f.edge("second", "both", "reject"),
      f.edge("both", "end")],
 )  # fmt: skip
-OURS = {"actor", "outcome", "via", "state", "le"}
+OURS = {"actor", "outcome", "via", "state", "status", "end", "process", "le"}
 OF_RAY = {"Component", "NodeAddress", "NodeId", "SessionName", "Version", "WorkerId", "JobId", "ActorId", "Name"}
 
 

@@ -19,6 +19,7 @@ from hitl.form import Form, FormStatus
 from local_cluster import LocalCluster
 from stage import Stage, kill_process, open_stage
 from store.form_record import AuditEntry
+from store_world import acts_on
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -84,7 +85,7 @@ async def test_moments_that_pass_while_the_actor_is_dead_are_caught_up_once(stag
     await audited(stage, form, "reminded")
     schedule = await stage.ports.human_time.schedule(form.form_id)
     assert schedule is not None and schedule.passed_count == 2
-    events = [entry.event for entry in await stage.ports.forms.audit(form.form_id)]
+    events = [entry.event for entry in await acts_on(stage.ports.forms, form.form_id)]
     # The restarted actor may have been there for the second one.
     assert 1 <= events.count("reminded") <= 2
 
@@ -132,7 +133,7 @@ async def test_account_works_through_its_inbox(stage: Stage):
         greenroom.close()
 
     await asyncio.to_thread(use)
-    events = [entry.event for entry in await stage.ports.forms.audit(form.form_id)]
+    events = [entry.event for entry in await acts_on(stage.ports.forms, form.form_id)]
     assert events == ["escalated", "claimed", "released", "snoozed", "reassigned"]
     recipients = (await stage.ports.forms.recipients([form.form_id]))[form.form_id]
     assert lea not in [each.payload.get("user_id") for each in recipients if each.is_active]

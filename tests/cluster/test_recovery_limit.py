@@ -19,7 +19,7 @@ HOOK = {"url": "https://hooks.example", "events": ["run.finished"], "secret_env"
 async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: LocalCluster, tmp_path: Path):
     """After the set number of recoveries a run fails with a sentence that says so, and its webhooks are told."""
     async with open_stage(tmp_path, pool_size=1, max_recoveries=1) as stage:
-        told = f.parsed(f.document(*MODEL) | {"greenroom": {"webhooks": [HOOK]}})
+        told = f.workflow_of(f.document(*MODEL) | {"greenroom": {"webhooks": [HOOK]}})
         workspace = await stage.ports.accounts.ensure_workspace(stage.settings.workspace_name)
         stage.apps["model"], _ = await stage.ports.apps.import_app(workspace.workspace_id, told, None)
         script = await stage.set_script(Script.answer("one", hold_after=0))
