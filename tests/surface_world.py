@@ -15,10 +15,12 @@ from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from actors.answers import Answers
-from actors.form_opening import new_form, new_recipients, token_rows
-from actors.messages import Cursor, FormOrder, RunOrder, RunOutcome, SubmitOrder, TailBatch
+from actors.form_opening import needs_members, new_form, new_moments, new_recipients, token_rows
+from actors.human_time import HumanTime
+from actors.messages import ActOrder, Cursor, FormOrder, RunOrder, RunOutcome, SubmitOrder, TailBatch
 from actors.outside import Outside
 from actors.plans import Plans
+from actors.receipts import Receipts, SignedReceipts
 from actors.run_segment import RunSegment, Surroundings
 from actors.tail import Reader, SegmentTail
 from effects.address_guard import parse_networks
@@ -28,7 +30,9 @@ from fakes import ScriptedChat
 from graph.engine import Limits
 from graph.parse_workflow import parse_document
 from graph.ports import OpenedForm
+from hitl import form_preview
 from hitl.form_token import TokenKey
+from hitl.receipt_key import ReceiptKey
 from store.drafts import MemoryDrafts
 from store.files import FileShelf
 from store.listings import MemoryListings
@@ -38,8 +42,10 @@ from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
 from store.memory_forms import MemoryForms
+from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
 from store.memory_logins import MemoryLogins
+from store.memory_outbox import MemoryOutbox
 from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
 from surfaces.app import build_app
@@ -48,6 +54,8 @@ from surfaces.credentials import Passwords
 from surfaces.ports import SurfacePorts
 
 KEY = TokenKey(b"k" * 32)
+RECEIPT_KEY = ReceiptKey.derived_from(KEY)
+CLAIM_LIFETIME_S = 600.0
 GLOBAL_TIMEOUT_S = 604_800.0
 PING = "ping"
 PATIENCE_S = 60.0
@@ -65,11 +73,15 @@ class SetClock:
 
 
 class LocalHitl:
-    """Opens forms and takes answers as the HITL actor does, without being one."""
+    """Opens forms and takes answers and orders as the HITL actor does, without being one."""
 
     def __init__(self, store: MemoryStore, clock: SetClock) -> None:
-        self.forms = MemoryForms(store)
-        self._answers = Answers(self.forms, MemoryDecisions(store), MemoryAccounts(store), clock)
+        self.forms, self.human_time = MemoryForms(store), MemoryHumanTime(store)
+        self._accounts = MemoryAccounts(store)
+        self._answers = Answers(self.forms, MemoryDecisions(store), self._accounts, clock)
+        self._acts = HumanTime(
+            self.human_time, self.forms, self._accounts, self._token_key, clock, CLAIM_LIFETIME_S, self._new_id
+        )
         self._clock = clock
         self.runs: LocalRuns | None = None
         self._numbers = itertools.count(1)
@@ -80,9 +92,10 @@ class LocalHitl:
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of a node execution."""
         form = new_form(order, self._clock.now(), GLOBAL_TIMEOUT_S, self._new_id)
-        recipients = new_recipients(order, form.form_id, [], self._new_id)
+        members = await self._accounts.members(order.workspace_id) if needs_members(order.request) else []
+        recipients = new_recipients(order, form.form_id, members, self._new_id)
         tokens = [row for each in recipients for row in token_rows(form, each, KEY)]
-        form = await self.forms.open(form, recipients, tokens)
+        form = await self.forms.open(form, recipients, tokens, new_moments(order, form))
         return OpenedForm(form.form_id, form.expires_at, form.definition.display_in_ui)
 
     async def submit(self, order: SubmitOrder) -> bool:
@@ -92,6 +105,13 @@ class LocalHitl:
             assert self.runs is not None
             self.runs.resume(taken.run.run_id)
         return taken.is_decided
+
+    async def act(self, order: ActOrder) -> None:
+        """Carry out what an account wants with a form."""
+        await self._acts.act(order)
+
+    async def _token_key(self) -> TokenKey:
+        return KEY
 
 
 class LocalRuns:
@@ -229,6 +249,14 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
     outside = Outside(client, DocumentReader(), table, store.blobs, "http://127.0.0.1:8000")
     runs = LocalRuns(Surroundings(journal, plans, chat, hitl, Limits(), clock, outside=outside))
     hitl.runs = runs
+    receipts = Receipts(hitl.forms, MemoryDecisions(store), journal, accounts)
+    optional = {
+        "inbox": hitl.human_time,
+        "inbox_acts": hitl,
+        "previews": form_preview,
+        "receipts": SignedReceipts(receipts, RECEIPT_KEY),
+        "deliveries": MemoryOutbox(store),
+    }
     console = ConsolePorts(
         logins=MemoryLogins(store),
         accounts=accounts,
@@ -237,7 +265,7 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         listings=MemoryListings(store),
         workspace_name="test",
         passwords=Passwords(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)),
-        **console_ports or {},
+        **{**optional, **(console_ports or {})},
     )
     made = SurfacePorts(
         runs=runs,

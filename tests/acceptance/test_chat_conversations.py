@@ -9,6 +9,7 @@ from approval import PICTURE, approval
 from chat_flow import APPROVE, ASK, approve, asked, echo, messages_of, reviewed, variables_of
 from factories import answer, edge, node
 from graph.parse_workflow import parse_document
+from store.compression import decompress
 from store.memory_apps import MemoryApps
 from surface_world import World, events_of, make_world, names_of
 
@@ -211,8 +212,8 @@ async def test_variables_are_listed_and_set(world: World) -> None:
         assert (await client.get(path, params={"user": "u-1", "last_id": "x"})).status_code == 404
         assert await variables_of(client, number) == {"count": "1.5", "seen": '["x"]'}
         await asked(client, conversation_id=number)
-        started = world.store.journal[list(world.store.runs)[-1]][0]
-    assert b'"seen":["x"]' in started.facts and b'"count":1.5' in started.facts
+        started = decompress(world.store.journal[list(world.store.runs)[-1]][0].facts)
+    assert b'"seen":["x"]' in started and b'"count":1.5' in started
 
 
 async def test_stored_value_that_fits_no_more_gives_way_to_the_default() -> None:

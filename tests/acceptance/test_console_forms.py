@@ -11,6 +11,7 @@ from console_world import browser, person, send_random_bodies
 from hitl.form_token import Purpose, derive_token
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
+from store_world import acts_on
 from surface_world import KEY, World, make_world
 
 NOT_FOUND = {"code": "not_found", "message": "Form not found", "status": 404}
@@ -59,7 +60,7 @@ async def test_form_is_shown_whole(world: World) -> None:
     body = by_id.json()
     assert list(body) == [
         "form_content", "inputs", "user_actions", "rendered_content", "expiration_time", "default_values",
-        "node_title", "display_in_ui",
+        "node_title", "display_in_ui", "form_digest",
     ]  # fmt: skip
     assert body["rendered_content"].startswith("Write about tea?")
     assert (body["expiration_time"], body["node_title"]) == (reason["expiration_time"], "Review")
@@ -74,7 +75,7 @@ async def test_account_answers(world: World, way: int) -> None:
         response = await ann.post(path, {"inputs": {"comment": "ok"}, "action": "approve"})
         await world.runs.settle()
     assert (response.status_code, response.json()) == (200, {})
-    (entry,) = await world.hitl.forms.audit(reason["form_id"])
+    (entry,) = await acts_on(world.hitl.forms, reason["form_id"])
     assert (entry.event, entry.account_id, entry.end_user_id, entry.via) == (
         "submitted", ann.account.account_id, None, "console",
     )  # fmt: skip

@@ -1,8 +1,6 @@
 """``/console/api/inbox``: listing forms, deciding many at once, claiming and handing on, and what is kept of a form."""
 
-import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,59 +9,27 @@ from actors.messages import ClaimOrder, DelegateOrder, ReassignOrder, ReleaseOrd
 from approval import RUN, approval
 from console_world import person, send_random_bodies
 from graph.errors import UnavailableError
-from hitl.errors import FormNotFoundError, InvalidSubmissionError
-from hitl.form import Form, FormDefinition
-from inbox_fakes import ListedInbox, NotedActs
-from surface_world import World, make_world
+from hitl.errors import FormNotFoundError
+from hitl.form import Form
+from hitl.receipt import verified_statement
+from inbox_fakes import NotedActs, NotedReads
+from surface_world import RECEIPT_KEY, World, make_world
 
 GOOD = {"action": "approve", "inputs": {"comment": "ok"}}
 
 
-class Digests:
-    """Digests over the content alone."""
-
-    def form_digest(self, asked: FormDefinition) -> str:
-        """Return the digest of a form."""
-        return hashlib.sha256(asked.form_content.encode()).hexdigest()
-
-    def check_digest(self, form: Form, digest: str) -> None:
-        """Return when the digest fits."""
-        if digest != self.form_digest(form.definition):
-            raise InvalidSubmissionError("another content")
-
-
-@dataclass(frozen=True)
-class Mail:
-    """What became of a mail."""
-
-    state: str
-
-
-class Records:
-    """A receipt and a mail for every form."""
-
-    async def receipt(self, form_id: str) -> dict[str, Any]:
-        """Return a receipt."""
-        return {"statement": {"form_id": form_id}}
-
-    async def deliveries(self, form_id: str) -> list["Mail"]:
-        """Return one mail."""
-        return [Mail("sent")]
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A Greenroom with the approval workflow."""
+    made = await make_world(approval())
+    yield made
+    await made.runs.settle()
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A Greenroom whose console has everything."""
-    inbox, records = ListedInbox(), Records()
-    ports = {
-        "inbox": inbox,
-        "inbox_acts": NotedActs(),
-        "receipts": records,
-        "deliveries": records,
-        "digests": Digests(),
-    }
-    made = await make_world(approval(), console_ports=ports)
-    inbox.store = made.store
+async def noting() -> AsyncIterator[World]:
+    """The same, but what is ordered is only noted."""
+    made = await make_world(approval(), console_ports={"inbox_acts": NotedActs()})
     yield made
     await made.runs.settle()
 
@@ -88,11 +54,11 @@ async def test_forms_are_listed_page_by_page(world: World) -> None:
     """The newest comes first, with its run, deadlines, claim and digest; a cursor leads on."""
     ids = await waiting_forms(world, 3)
     async with await person(world) as ann:
-        world.ports.console.inbox.claims[ids[2]] = (ann.account.account_id, 1_781_000_060.5)
+        await ann.post(f"/inbox/forms/{ids[2]}/claim")
         first = (await ann.get("/inbox/forms?limit=2")).json()
         assert ([row["form_id"] for row in first["data"]], first["has_more"]) == ([ids[2], ids[1]], True)
         row = first["data"][0]
-        claim = {"account_id": ann.account.account_id, "name": "Ann", "expires_at": 1_781_000_060}
+        claim = {"account_id": ann.account.account_id, "name": "Ann", "expires_at": 1_781_000_600}
         assert (row["claim"], first["data"][1]["claim"]) == (claim, None)
         assert (row["status"], row["node_title"], row["app_name"], row["due_at"]) == (
             "waiting", "Review", "test", row["expiration_time"],
@@ -103,14 +69,16 @@ async def test_forms_are_listed_page_by_page(world: World) -> None:
         assert ([row["form_id"] for row in last["data"]], last["next_cursor"]) == ([ids[0]], None)
 
 
-async def test_query_says_which_part(world: World) -> None:
+async def test_query_says_which_part() -> None:
     """Filter, app, status, words and page reach the store as they are; the account is the caller's."""
+    reads = NotedReads()
+    world = await make_world(approval(), console_ports={"inbox": reads})
     async with await person(world) as ann:
         await ann.get("/inbox/forms")
         await ann.get(
             f"/inbox/forms?filter=unclaimed&app_id={world.app_id}&status=any&q=%20tea%20&limit=7&snoozed=true"
         )
-        first, second = world.ports.console.inbox.asked
+        first, second = reads.queries
         assert (first.filter, first.status, first.text, first.limit, first.with_snoozed) == (
             "mine", "waiting", None, 50, False,
         )  # fmt: skip
@@ -148,12 +116,14 @@ async def test_many_forms_are_decided_each_for_itself(world: World) -> None:
         (ids[1], "fail", 400),
         ("unknown", "fail", 404),
         (ids[0], "fail", 412),
-        (ids[2], "fail", 400),
+        (ids[2], "fail", 409),
         (ids[3], "fail", 400),
         (None, "fail", 400),
         (ids[3], "success", None),
     ]
     assert (reply["succeeded"], reply["failed"]) == (2, 6)
+    assert [row.get("is_decided") for row in reply["data"]] == [True, *[None] * 6, True]
+    assert reply["data"][4]["code"] == "form_changed"
     assert reply["data"][1]["code"] == "invalid_form_data" and "nope" in reply["data"][1]["message"]
     statuses = [str(world.store.forms[form_id].status) for form_id in ids]
     assert statuses == ["submitted", "waiting", "waiting", "submitted"]
@@ -185,10 +155,10 @@ async def test_decisions_must_be_a_list_of_bounded_length(world: World, body: An
     assert (response.status_code, response.json()["code"]) == (400, "invalid_param")
 
 
-async def test_forms_are_claimed_and_handed_on(world: World) -> None:
+async def test_forms_are_claimed_and_handed_on(noting: World) -> None:
     """Each act becomes an order of the account; the same key names the same order, another act another."""
-    (form_id,) = await waiting_forms(world, 1)
-    async with await person(world, role="normal") as ann:
+    (form_id,) = await waiting_forms(noting, 1)
+    async with await person(noting, role="normal") as ann:
         path, by = f"/inbox/forms/{form_id}", ann.account.account_id
         key = {"headers": {"Idempotency-Key": "k"}}
         for what, body in (
@@ -201,7 +171,7 @@ async def test_forms_are_claimed_and_handed_on(world: World) -> None:
             for options in ({}, key, key):
                 response = await ann.post(f"{path}/{what}", body, **options)
                 assert (response.status_code, response.json()) == (200, {"result": "success"})
-    orders = acts_of(world).orders
+    orders = acts_of(noting).orders
     kinds = (ClaimOrder, ReleaseOrder, ReassignOrder, DelegateOrder, SnoozeOrder)
     assert [type(each) for each in orders] == [kind for kind in kinds for _ in range(3)]
     assert {(each.form_id, each.account_id, each.via) for each in orders} == {(form_id, by, "console")}
@@ -224,30 +194,30 @@ async def test_forms_are_claimed_and_handed_on(world: World) -> None:
         ("snooze", {"until": -1}),
     ],
 )
-async def test_bad_act_is_refused_with_the_field(world: World, what: str, body: dict[str, Any]) -> None:
+async def test_bad_act_is_refused_with_the_field(noting: World, what: str, body: dict[str, Any]) -> None:
     """What cannot be is named, and nothing is ordered."""
-    (form_id,) = await waiting_forms(world, 1)
-    async with await person(world) as ann:
+    (form_id,) = await waiting_forms(noting, 1)
+    async with await person(noting) as ann:
         response = await ann.post(f"/inbox/forms/{form_id}/{what}", body)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_param")
     assert ("until" if what == "snooze" else "to") in response.json()["message"]
-    assert not acts_of(world).orders
+    assert not acts_of(noting).orders
 
 
-async def test_refused_act_is_told(world: World) -> None:
+async def test_refused_act_is_told(noting: World) -> None:
     """What the HITL actor refuses comes with its code; when it is away, with the time to try again."""
-    (form_id,) = await waiting_forms(world, 1)
-    async with await person(world) as ann:
+    (form_id,) = await waiting_forms(noting, 1)
+    async with await person(noting) as ann:
         for refusal, status in ((FormNotFoundError(), 404), (UnavailableError(), 503)):
-            acts_of(world).refusal = refusal
+            acts_of(noting).refusal = refusal
             assert (await ann.post(f"/inbox/forms/{form_id}/claim")).status_code == status
 
 
-async def test_form_of_another_workspace_has_no_acts_and_no_records(world: World) -> None:
+async def test_form_of_another_workspace_has_no_acts_and_no_records(noting: World) -> None:
     """Whoever belongs elsewhere gets the 404 of a form that does not exist."""
-    (form_id,) = await waiting_forms(world, 1)
-    other = await world.ports.console.accounts.ensure_workspace("other")
-    async with await person(world, "eve@example.org", workspace_id=other.workspace_id) as eve:
+    (form_id,) = await waiting_forms(noting, 1)
+    other = await noting.ports.console.accounts.ensure_workspace("other")
+    async with await person(noting, "eve@example.org", workspace_id=other.workspace_id) as eve:
         assert (await eve.get("/inbox/forms")).json()["data"] == []
         decided = (await eve.post("/inbox/decisions", {"decisions": [{"form_id": form_id, **GOOD}]})).json()
         assert (decided["data"][0]["status"], decided["data"][0]["message"]) == (404, "Form not found")
@@ -255,25 +225,33 @@ async def test_form_of_another_workspace_has_no_acts_and_no_records(world: World
             assert (await eve.post(f"/inbox/forms/{form_id}/{act}", body)).status_code == 404
         for record in ("audit", "receipt", "deliveries"):
             assert (await eve.get(f"/inbox/forms/{form_id}/{record}")).status_code == 404
-    assert not acts_of(world).orders
+    assert not acts_of(noting).orders
 
 
 async def test_records_of_a_form_are_given_out(world: World) -> None:
-    """Who did what, the receipt and the mails; nothing of it is a token."""
+    """Who did what, the signed receipt and the mails; nothing of it is a token."""
     (form_id,) = await waiting_forms(world, 1)
     async with await person(world) as ann:
-        await ann.post(f"/inbox/forms/{form_id}", GOOD)
         path = f"/inbox/forms/{form_id}"
-        (entry,) = (await ann.get(f"{path}/audit")).json()["data"]
-        assert (entry["event"], entry["via"], entry["detail"]) == ("submitted", "console", "approve")
-        assert entry["account"] == {"id": ann.account.account_id, "name": "Ann", "email": "ann@example.org"}
-        assert (await ann.get(f"{path}/receipt")).json() == {"statement": {"form_id": form_id}}
-        assert (await ann.get(f"{path}/deliveries")).json() == {"data": [{"state": "sent"}]}
+        undecided = await ann.get(f"{path}/receipt")
+        await ann.post(path, GOOD)
+        await world.runs.settle()
+        opened, entry = (await ann.get(f"{path}/audit")).json()["data"]
+        receipt = (await ann.get(f"{path}/receipt")).json()
+        assert (await ann.get(f"{path}/deliveries")).json() == {"data": []}
+    assert (undecided.status_code, undecided.json()["code"]) == (400, "form_undecided")
+    assert (opened["event"], opened["account"]) == ("opened", None)
+    assert (entry["event"], entry["via"], entry["detail"]) == ("submitted", "console", "approve")
+    assert entry["account"] == {"id": ann.account.account_id, "name": "Ann", "email": "ann@example.org"}
+    statement = verified_statement(receipt, RECEIPT_KEY.verifier)
+    assert statement["decided"]["by"]["says"] == "account ann@example.org"
+    assert statement["taken_up"]["fact_number"] > 0
 
 
 async def test_what_is_not_there_has_no_path() -> None:
     """A console without inbox, receipts and mails answers forms, and gives 404 for the rest."""
-    world = await make_world(approval())
+    missing = dict.fromkeys(("inbox", "inbox_acts", "previews", "receipts", "deliveries"))
+    world = await make_world(approval(), console_ports=missing)
     (form_id,) = await waiting_forms(world, 1)
     async with await person(world) as ann:
         for path in ("", f"/{form_id}/receipt", f"/{form_id}/deliveries", f"/{form_id}/claim"):

@@ -127,7 +127,7 @@ async def test_form_that_needs_approvers_gives_no_token_to_anybody() -> None:
     _, reason = await paused(world)
     assert (reason["form_token"], reason["approval_channels"]) == (None, ["console"])
     assert not world.store.forms[reason["form_id"]].definition.display_in_ui
-    assert {each.type for each in world.store.recipients.values()} == {RecipientType.BACKSTAGE}
+    assert {each.type for each in world.store.recipients.values()} == {RecipientType.BACKSTAGE, RecipientType.CONSOLE}
     async with world.client() as client:
         for surface in Surface:
             missed = await client.get(path_of(token_of(world, reason["form_id"], surface)))

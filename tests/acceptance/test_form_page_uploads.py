@@ -58,12 +58,12 @@ async def test_file_of_an_answer_reaches_the_run() -> None:
     (record,) = world.store.files.values()
     (run,) = world.store.runs.values()
     (upload,) = world.store.form_uploads.values()
-    (answer,) = world.store.submissions.values()
+    (answer,) = world.store.answers.values()
     assert done.status_code == 200, done.text
     assert (record.name, record.mime_type, record.form_id) == ("r.pdf", "application/pdf", upload.form_id)
     assert (record.owner.role, record.owner.owner_id) == (run.created_by_role, run.created_by_id)
     assert upload.recipient_id == newest(world, RecipientType.STANDALONE_WEB_APP).recipient_id
-    assert (run.status, answer.values["report"]["related_id"]) == ("succeeded", record.file_id)
+    assert (run.status, answer.submission.values["report"]["related_id"]) == ("succeeded", record.file_id)
     assert await world.ports.files.content(record) == PDF
 
 
@@ -84,10 +84,10 @@ async def test_several_files_and_addresses_make_a_list() -> None:
         done = await sent_with(
             client, many, address, [], **{"kept.report": kept, "url.report": "https://example.org/c.pdf"}
         )
-    (answer,) = world.store.submissions.values()
+    (answer,) = world.store.answers.values()
     assert done.status_code == 200, done.text
-    assert [each["filename"] for each in answer.values["report"]] == ["a.pdf", "b.txt", "c.pdf"]
-    assert answer.values["report"][2]["remote_url"] == "https://example.org/c.pdf"
+    assert [each["filename"] for each in answer.submission.values["report"]] == ["a.pdf", "b.txt", "c.pdf"]
+    assert answer.submission.values["report"][2]["remote_url"] == "https://example.org/c.pdf"
 
 
 async def test_uploads_are_kept_when_the_answer_does_not_fit() -> None:
@@ -106,9 +106,12 @@ async def test_uploads_are_kept_when_the_answer_does_not_fit() -> None:
         (file_id,) = re.findall(r'name="kept.report" value="([^"]+)" checked', again.text)
         fields = {"kept.report": file_id, "input.comment": "my words"}
         done = await sent_with(client, again, address, [("file.second", ("s.pdf", PDF, ""))], **fields)
-    (answer,) = world.store.submissions.values()
+    (answer,) = world.store.answers.values()
     assert done.status_code == 200, done.text
-    assert (answer.values["report"]["related_id"], answer.values["second"]["filename"]) == (file_id, "s.pdf")
+    assert (answer.submission.values["report"]["related_id"], answer.submission.values["second"]["filename"]) == (
+        file_id,
+        "s.pdf",
+    )
     assert len(world.store.files) == 2
 
 
@@ -122,8 +125,8 @@ async def test_new_choice_replaces_a_kept_file() -> None:
         (file_id,) = re.findall(r'name="kept.report" value="([^"]+)" checked', again.text)
         parts = [("file.report", ("new.pdf", PDF, "")), ("file.second", ("s.pdf", PDF, ""))]
         await sent_with(client, again, address, parts, **{"kept.report": file_id})
-    (answer,) = world.store.submissions.values()
-    assert answer.values["report"]["filename"] == "new.pdf"
+    (answer,) = world.store.answers.values()
+    assert answer.submission.values["report"]["filename"] == "new.pdf"
 
 
 async def test_kept_files_are_those_of_this_form_and_recipient() -> None:
@@ -141,7 +144,7 @@ async def test_kept_files_are_those_of_this_form_and_recipient() -> None:
             answer = await sent_with(client, page, address, [], **{"kept.report": file_id})
             assert (answer.status_code, "Please choose a file." in answer.text) == (400, True)
     assert len(foreign) == 1
-    assert not world.store.submissions
+    assert not world.store.answers
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ async def test_file_that_cannot_be_taken_is_a_fault_of_its_field(name: str, cont
     assert said in answer.text
     assert answer.text.count("field-1-fault") == 2
     assert not world.store.files
-    assert not world.store.submissions
+    assert not world.store.answers
 
 
 @pytest.mark.parametrize(

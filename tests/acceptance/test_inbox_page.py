@@ -9,10 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from actors.messages import ClaimOrder, ReleaseOrder
+from actors.messages import ClaimOrder
 from approval import RUN, approval
 from console_world import PASSWORD, add_person, browser
-from inbox_fakes import ListedInbox, NotedActs
+from store_world import acts_on
 from surface_world import World, make_world
 
 ANSWERED = "Your answer has been recorded."
@@ -21,10 +21,8 @@ FORM = "application/x-www-form-urlencoded"
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A Greenroom with the approval workflow and an inbox that lists every form."""
-    inbox = ListedInbox()
-    made = await make_world(approval(), console_ports={"inbox": inbox, "inbox_acts": NotedActs()})
-    inbox.store = made.store
+    """A Greenroom with the approval workflow."""
+    made = await make_world(approval())
     yield made
     await made.runs.settle()
 
@@ -58,17 +56,18 @@ async def test_person_logs_in_finds_a_form_and_answers_it(world: World) -> None:
         assert (led.status_code, led.headers["location"]) == (303, f"/inbox/forms/{form_id}")
         page = await client.get(led.headers["location"])
         assert "Write about tea?" in page.text and "You answer as Ann" in page.text and "this link" not in page.text
-        listed = await client.get("/inbox")
+        assert "Nothing waits here." in (await client.get("/inbox")).text, "it asks nobody in person"
+        listed = await client.get("/inbox?filter=unclaimed")
         assert f'href="/inbox/forms/{form_id}"' in listed.text and "Review" in listed.text
         body = {"guard": hidden(page), "action": "approve", "input.comment": "fine\r\nby me"}
         sent = await client.post(f"/inbox/forms/{form_id}", data=body)
         assert sent.status_code == 200 and ANSWERED in sent.text
         assert "Already answered" in (await client.get(f"/inbox/forms/{form_id}")).text
         await world.runs.settle()
-        assert "Nothing waits here." in (await client.get("/inbox")).text
+        assert "Nothing waits here." in (await client.get("/inbox?filter=unclaimed")).text
     (run,) = world.store.runs.values()
     assert (run.status, run.outputs) == ("succeeded", {"answer": "fine\nby me"})
-    (entry,) = await world.hitl.forms.audit(form_id)
+    (entry,) = await acts_on(world.hitl.forms, form_id)
     assert (entry.via, world.store.accounts[entry.account_id or ""].email) == ("console", "ann@example.org")
 
 
@@ -200,8 +199,8 @@ async def test_files_of_an_answer_are_kept_and_reach_the_run() -> None:
         done = await client.post(path, data={**body, "input.pick": "a", "kept.report": record.file_id}, files=nothing)
         assert done.status_code == 200 and ANSWERED in done.text
     await world.runs.settle()
-    (submission,) = world.store.submissions.values()
-    assert submission.values["report"]["related_id"] == record.file_id and record.mime_type == "application/pdf"
+    (answer,) = world.store.answers.values()
+    assert answer.submission.values["report"]["related_id"] == record.file_id and record.mime_type == "application/pdf"
     (run,) = world.store.runs.values()
     assert (run.status, run.created_by_id) == ("succeeded", record.owner.owner_id)
 
@@ -274,7 +273,8 @@ async def test_form_is_claimed_and_released_on_the_list(world: World) -> None:
     ann = await add_person(world)
     bob = await add_person(world, "bob@example.org")
     free, own, others = [await waiting_form(world) for _ in range(3)]
-    world.ports.console.inbox.claims |= {own: (ann.account_id, 9e9), others: (bob.account_id, 9e9)}
+    await world.hitl.act(ClaimOrder(own, ann.account_id, "console"))
+    await world.hitl.act(ClaimOrder(others, bob.account_id, "console"))
     async with browser(world) as client:
         await logged_in(client)
         page = await client.get("/inbox")
@@ -289,8 +289,5 @@ async def test_form_is_claimed_and_released_on_the_list(world: World) -> None:
             assert (done.status_code, done.headers["location"]) == (303, "/inbox")
         unknown = await client.post("/inbox/forms/x/claim", data={"guard": hidden(page)})
         assert unknown.status_code == 404
-    orders = world.ports.console.inbox_acts.orders
-    assert {(type(each), each.form_id, each.account_id) for each in orders} == {
-        (ClaimOrder, free, ann.account_id),
-        (ReleaseOrder, own, ann.account_id),
-    }
+    holders = {form_id: claim.account_id for form_id, claim in world.store.claims.items()}
+    assert holders == {free: ann.account_id, others: bob.account_id}

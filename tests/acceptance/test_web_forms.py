@@ -12,6 +12,7 @@ from hitl.form_token import Purpose
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
 from local_server import local_server
+from store_world import acts_on
 from surface_world import World, make_world
 from surfaces.form_limits import FormLimits
 
@@ -54,7 +55,8 @@ async def test_form_comes_with_its_site(world: World) -> None:
     body = reply.json()
     assert reply.status_code == 200
     assert list(body) == [
-        "form_content", "inputs", "resolved_default_values", "user_actions", "expiration_time", "site",
+        "form_content", "inputs", "resolved_default_values", "user_actions", "expiration_time", "form_digest",
+        "site",
     ]  # fmt: skip
     assert list(body["site"]) == [
         "app_id", "end_user_id", "enable_site", "site", "model_config", "plan", "can_replace_logo", "custom_config",
@@ -70,7 +72,8 @@ async def test_answer_resumes_the_run_and_names_nobody(world: World) -> None:
         reply = await client.post(path_of(token), json=ANSWER)
     await world.runs.settle()
     (run,) = world.store.runs.values()
-    (entry,) = world.store.audit
+    (form_id,) = world.store.forms
+    (entry,) = await acts_on(world.hitl.forms, form_id)
     assert (reply.status_code, reply.json()) == (200, {})
     assert (run.status, run.outputs) == ("succeeded", {"answer": "fine"})
     assert (entry.via, entry.account_id, entry.end_user_id) == ("web", None, None)
@@ -150,11 +153,11 @@ async def test_upload_answers_a_file_input() -> None:
         file = {"type": "document", "transfer_method": "local_file", "upload_file_id": made.json()["id"], "url": ""}
         done = await client.post(path_of(token), json={"inputs": {"report": file}, "action": "approve"})
     (run,) = world.store.runs.values()
-    (answer,) = world.store.submissions.values()
+    (answer,) = world.store.answers.values()
     assert made.status_code == 201, made.text
     assert (made.json()["mime_type"], made.json()["created_by"]) == ("application/pdf", run.created_by_id)
     assert done.status_code == 200, done.text
-    assert answer.values["report"]["size"] == len(PDF)
+    assert answer.submission.values["report"]["size"] == len(PDF)
 
 
 async def test_upload_of_one_recipient_is_nothing_to_another() -> None:
