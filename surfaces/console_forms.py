@@ -19,6 +19,7 @@ from hitl.policy import is_accepted
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
 from store.file_record import FileOwner
+from store.form_record import Submitter
 from store.login_record import LoggedIn
 from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
@@ -62,7 +63,9 @@ class ConsoleForms:
 
     async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
         if request.method == "GET":
-            return reply(shown(form, self._ports))
+            told = shown(form, self._ports)
+            await note_reading(form, login, self._ports)
+            return reply(told)
         body = checked(ConsoleAnswer, await read_object(request, self._ports.max_body_bytes))
         await answer_form(form, recipient, body, login, self._ports, idempotency_key_hash(request))
         return reply({})
@@ -88,6 +91,11 @@ def shown(form: Form, ports: SurfacePorts) -> dict[str, Any]:
         "display_in_ui": asked.display_in_ui,
     }
     return ports.links.refreshed(told, form.app_id) | {"form_digest": form_digest(asked)}
+
+
+async def note_reading(form: Form, login: LoggedIn, ports: SurfacePorts) -> None:
+    """Have the audit say that the account has read ``form``, before it gets it; once, however often it reads."""
+    await ports.submissions.viewed(form.form_id, Submitter(login.account.account_id, via=Surface.CONSOLE))
 
 
 async def any_form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) -> Form:

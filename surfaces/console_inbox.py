@@ -23,6 +23,7 @@ from hitl.surface import Surface
 from store.form_record import AuditEntry
 from store.inbox_record import InboxFilter, InboxQuery, InboxRow
 from store.login_record import LoggedIn
+from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
 from surfaces.console_drafts import account_shape
 from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace
@@ -83,16 +84,17 @@ class ConsoleInbox:
         items = body.get("decisions")
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_DECISIONS:
             raise InvalidParamError(f"decisions must be a list of 1 to {MAX_DECISIONS} answers.")
-        results = [await self._decided(item, login) for item in items]
+        key_hash = idempotency_key_hash(request)
+        results = [await self._decided(item, login, key_hash) for item in items]
         failed_count = sum(each["result"] == "fail" for each in results)
         return reply({"data": results, "succeeded": len(results) - failed_count, "failed": failed_count})
 
-    async def _decided(self, item: Any, login: LoggedIn) -> dict[str, Any]:
+    async def _decided(self, item: Any, login: LoggedIn, key_hash: bytes | None) -> dict[str, Any]:
         form_id = item.get("form_id") if isinstance(item, Mapping) else None
         try:
             decision = checked(Decision, item)
             form, recipient = await form_of_workspace(decision.form_id, login, self._ports)
-            is_decided = await answer_form(form, recipient, decision, login, self._ports)
+            is_decided = await answer_form(form, recipient, decision, login, self._ports, key_hash)
         except Exception as error:  # boundary: HTTP  # noqa: BLE001
             cause = domain_error(error)
             if isinstance(cause, DefectError) or not isinstance(cause, GreenroomError):

@@ -112,6 +112,7 @@ def form_page(
         reason=entered.reason,
         wrong=wrong,
         has_files=asks_for_files(form),
+        is_vote=asked.approval is not None,
         action=shown.action,
         guard=shown.guard,
         digest=form_digest(asked),

@@ -30,6 +30,7 @@ from graph.errors import GreenroomError
 from hitl.errors import (
     FormAlreadySubmittedError,
     FormChangedError,
+    FormClaimedError,
     FormExpiredError,
     FormNotFoundError,
     InvalidSubmissionError,
@@ -40,7 +41,7 @@ from hitl.surface import Surface
 from store.inbox_record import InboxPage, InboxQuery, InboxRow
 from store.login_record import LoggedIn
 from surfaces.console_auth import login_of
-from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace
+from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace, note_reading
 from surfaces.console_inbox import FILTERS, inbox_query
 from surfaces.console_login import Doorkeeper
 from surfaces.console_tokens import Bearer
@@ -150,6 +151,7 @@ class InboxPages:
         # Before anything of the body is read: it may be a hundred megabytes.
         check_open(form, self._ports.clock.now())
         if request.method == "GET":
+            await note_reading(form, visitor.login, self._ports)
             return await self._form_page(form, visitor, Entered())
         async with sent_page(request, self._ports) as sent:
             if not self._door.tokens.is_csrf(sent.text("guard") or "", visitor.bearer):
@@ -165,6 +167,8 @@ class InboxPages:
                 is_decided = await answer_form(form, recipient, given, visitor.login, self._ports)
             except (InvalidSubmissionError, FormChangedError) as error:
                 reason, status = str(domain_error(error)), answer_for(error).status
+            except FormClaimedError as error:
+                reason, status = _claimed_text(error), answer_for(error).status
             else:
                 what = "Your answer has been recorded." if is_decided else "Your vote counts; others are still to vote."
                 return self._message("Thank you", what, 200)
@@ -324,11 +328,18 @@ class InboxPages:
             return self._message("Already answered", "This form has its answer. Nothing is left to do.", answer.status)
         if isinstance(error, FormExpiredError):
             return self._message("Expired", "The time for this form is over; it takes no answers.", answer.status)
+        if isinstance(error, FormClaimedError):
+            return self._message("Claimed", _claimed_text(error), answer.status)
         if answer.status >= 500:
             _log.error("the inbox page failed", exc_info=error)
             text = "This does not work at the moment. Please try again soon."
             return message_page("Please try again", text, answer.status, answer.headers)
         return self._message("That did not work", answer.message, answer.status)
+
+
+def _claimed_text(error: FormClaimedError) -> str:
+    until = datetime.fromtimestamp(error.expires_at, UTC)
+    return f"Somebody else has claimed this form, until {until:%Y-%m-%d %H:%M} UTC unless they release it before."
 
 
 def _is_same(one: str, other: str) -> bool:

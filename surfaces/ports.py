@@ -17,7 +17,7 @@ from store.account_record import Account, EndUser
 from store.app_record import AppRecord, WorkflowVersion
 from store.chats import ChatStore
 from store.files import FileShelf
-from store.form_record import AuditEntry, TokenMatch
+from store.form_record import AuditEntry, Submitter, TokenMatch
 from store.run_record import RunRecord
 from store.site_record import Site
 from surfaces.console_ports import ConsolePorts
@@ -46,13 +46,17 @@ class Runs(Protocol):
 
 
 class Submissions(Protocol):
-    """Takes answers to forms."""
+    """Takes answers to forms, and notes who has read them."""
 
     async def submit(self, order: SubmitOrder) -> bool:
         """Accept an answer, durable when this returns, and say whether the form is decided.
 
         Raises the errors of ``hitl.errors``.
         """
+        ...
+
+    async def viewed(self, form_id: str, by: Submitter) -> None:
+        """Note in the audit that an account that has logged in has read a form, once for each; durable on return."""
         ...
 
 

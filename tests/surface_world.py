@@ -35,6 +35,7 @@ from hitl.form_token import TokenKey
 from hitl.receipt_key import ReceiptKey
 from store.drafts import MemoryDrafts
 from store.files import FileShelf
+from store.form_record import Submitter
 from store.listings import MemoryListings
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
@@ -78,7 +79,8 @@ class LocalHitl:
     def __init__(self, store: MemoryStore, clock: SetClock) -> None:
         self.forms, self.human_time = MemoryForms(store), MemoryHumanTime(store)
         self._accounts = MemoryAccounts(store)
-        self._answers = Answers(self.forms, MemoryDecisions(store), self._accounts, clock)
+        self._decisions = MemoryDecisions(store)
+        self._answers = Answers(self.forms, self._decisions, self._accounts, clock)
         self._acts = HumanTime(
             self.human_time, self.forms, self._accounts, self._token_key, clock, CLAIM_LIFETIME_S, self._new_id
         )
@@ -105,6 +107,10 @@ class LocalHitl:
             assert self.runs is not None
             self.runs.resume(taken.run.run_id)
         return taken.is_decided
+
+    async def viewed(self, form_id: str, by: Submitter) -> None:
+        """Note that an account has read a form."""
+        await self._decisions.view(form_id, by, self._clock.now())
 
     async def act(self, order: ActOrder) -> None:
         """Carry out what an account wants with a form."""

@@ -39,10 +39,12 @@ def hidden(page: httpx2.Response) -> str:
     return unescape(found)
 
 
-async def logged_in(client: httpx2.AsyncClient, address: str = "/inbox") -> httpx2.Response:
+async def logged_in(
+    client: httpx2.AsyncClient, address: str = "/inbox", email: str = "ann@example.org"
+) -> httpx2.Response:
     """Log in by the page and return where one is led."""
     page = await client.get(address, follow_redirects=True)
-    body = {"guard": hidden(page), "email": "ann@example.org", "password": PASSWORD}
+    body = {"guard": hidden(page), "email": email, "password": PASSWORD}
     action = unescape(re.findall(r'action="([^"]+)"', page.text)[0])
     return await client.post(action, data=body)
 
@@ -59,6 +61,7 @@ async def test_person_logs_in_finds_a_form_and_answers_it(world: World) -> None:
         assert "Nothing waits here." in (await client.get("/inbox")).text, "it asks nobody in person"
         listed = await client.get("/inbox?filter=unclaimed")
         assert f'href="/inbox/forms/{form_id}"' in listed.text and "Review" in listed.text
+        world.clock.at += 1
         body = {"guard": hidden(page), "action": "approve", "input.comment": "fine\r\nby me"}
         sent = await client.post(f"/inbox/forms/{form_id}", data=body)
         assert sent.status_code == 200 and ANSWERED in sent.text
@@ -67,7 +70,8 @@ async def test_person_logs_in_finds_a_form_and_answers_it(world: World) -> None:
         assert "Nothing waits here." in (await client.get("/inbox?filter=unclaimed")).text
     (run,) = world.store.runs.values()
     assert (run.status, run.outputs) == ("succeeded", {"answer": "fine\nby me"})
-    (entry,) = await acts_on(world.hitl.forms, form_id)
+    read, entry = await acts_on(world.hitl.forms, form_id)
+    assert (read.event, read.account_id, entry.event) == ("viewed", entry.account_id, "submitted")
     assert (entry.via, world.store.accounts[entry.account_id or ""].email) == ("console", "ann@example.org")
 
 
@@ -291,3 +295,42 @@ async def test_form_is_claimed_and_released_on_the_list(world: World) -> None:
         assert unknown.status_code == 404
     holders = {form_id: claim.account_id for form_id, claim in world.store.claims.items()}
     assert holders == {free: ann.account_id, others: bob.account_id}
+
+
+async def test_form_that_somebody_else_has_claimed_is_told_with_the_time(world: World) -> None:
+    """What was entered stays on the page, which says until when; claiming it as well is told the same."""
+    await add_person(world)
+    bob = await add_person(world, "bob@example.org")
+    form_id = await waiting_form(world)
+    path = f"/inbox/forms/{form_id}"
+    async with browser(world) as client:
+        await logged_in(client)
+        guard = hidden(await client.get(path))
+        await world.hitl.act(ClaimOrder(form_id, bob.account_id, "console"))
+        again = await client.post(path, data={"guard": guard, "action": "approve", "input.comment": "my words"})
+        claim = await client.post(f"{path}/claim", data={"guard": guard})
+    told = "Somebody else has claimed this form, until 2026-06-09 10:23 UTC"
+    assert (again.status_code, claim.status_code) == (409, 409)
+    assert told in again.text and "my words" in again.text and told in claim.text
+
+
+async def test_votes_on_a_page_are_told_apart_from_decisions() -> None:
+    """The first of two approvers reads that others are still to vote, the second that the form has its answer."""
+    rules = {"approval": {"approvers": ["ann@example.org", "bob@example.org"], "quorum": 2}}
+    world = await make_world(approval(greenroom=rules))
+    for email in ("ann@example.org", "bob@example.org"):
+        await add_person(world, email, role="normal")
+    path = f"/inbox/forms/{await waiting_form(world)}"
+    told = []
+    for email in ("ann@example.org", "bob@example.org"):
+        async with browser(world) as client:
+            await logged_in(client, email=email)
+            page = await client.get(path)
+            assert "Your answer is your vote" in page.text and "goes on at once" not in page.text
+            body = {"guard": hidden(page), "action": "approve", "input.comment": email}
+            told += [await client.post(path, data=body), await client.post(path, data=body)]
+    await world.runs.settle()
+    assert [each.status_code for each in told] == [200, 412, 200, 412]
+    texts = ("Your vote counts; others are still to vote.", "You have voted", ANSWERED, "Already answered")
+    assert [text in each.text for text, each in zip(texts, told, strict=True)] == [True] * 4
+    assert [run.outputs for run in world.store.runs.values()] == [{"answer": "bob@example.org"}]

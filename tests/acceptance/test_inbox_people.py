@@ -167,6 +167,45 @@ async def test_many_are_decided_as_far_as_they_can_be() -> None:
     assert again.json()["succeeded"] == 1
 
 
+async def test_many_decided_again_under_a_key_are_told_alike() -> None:
+    """Whoever lost the reply gets it again; another answer under the key fails alone, and without one all are over."""
+    world = await make_world(approval())
+    (ann,) = await members(world, "ann")
+    ids = await waiting(world, 2)
+    body = {"decisions": [{"form_id": form_id, **GOOD} for form_id in ids]}
+    key = {"headers": {"Idempotency-Key": "k"}}
+    first, second = [(await ann.post("/inbox/decisions", body, **key)).json() for _ in range(2)]
+    bare = (await ann.post("/inbox/decisions", body)).json()
+    body["decisions"][0] = {**body["decisions"][0], "action": "reject"}
+    other = (await ann.post("/inbox/decisions", body, **key)).json()
+    bad = await ann.post("/inbox/decisions", body, headers={"Idempotency-Key": ""})
+    await world.runs.settle()
+    assert first == second and first["succeeded"] == 2
+    assert [row["code"] for row in bare["data"]] == ["human_input_form_submitted"] * 2
+    assert [row.get("code") for row in other["data"]] == ["idempotency_key_reused", None]
+    assert refusal(bad) == (400, "invalid_param")
+    assert [await events(ann, form_id) for form_id in ids] == [["opened", "submitted"]] * 2
+
+
+async def test_whoever_reads_a_form_is_named_once() -> None:
+    """Reading by id, by token and by page counts once for each account; what cannot be read names nobody."""
+    world = await make_world(approval())
+    ann, bob = await members(world, "ann", "bob")
+    (form_id,) = await waiting(world)
+    for one in (ann, bob, ann):
+        world.clock.at += 1
+        assert (await one.get(f"/inbox/forms/{form_id}")).status_code == 200
+    assert (await ann.client.get(f"/inbox/forms/{form_id}")).status_code == 200
+    await ann.get("/inbox/forms?filter=all")
+    other = await world.ports.console.accounts.ensure_workspace("other")
+    eve = await person(world, "eve@example.org", workspace_id=other.workspace_id)
+    assert (await eve.get(f"/inbox/forms/{form_id}")).status_code == 404
+    entries = (await ann.get(f"/inbox/forms/{form_id}/audit")).json()["data"]
+    assert [(each["event"], each["via"], (each["account"] or {}).get("email")) for each in entries] == [
+        ("opened", "system", None), ("viewed", "console", "ann@example.org"), ("viewed", "console", "bob@example.org"),
+    ]  # fmt: skip
+
+
 async def test_votes_are_cast_for_many_forms_at_once() -> None:
     """The first vote leaves them open, the second decides; a vote again, or of somebody else, fails alone."""
     world, (ann, bob, cy) = await board({"approval": {"approvers": ["group:board"], "quorum": 2}})
