@@ -98,7 +98,7 @@ def to_remind(recipients: Iterable[Recipient], away: Collection[str]) -> list[Re
 
     Args:
         recipients: of the form.
-        away: accounts that have put the form away for now.
+        away: accounts that have put the form away for now, or have voted.
     """
     return [
         each for each in recipients if each.is_active and each.payload.get("email") and account_of(each) not in away

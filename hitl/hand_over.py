@@ -9,8 +9,10 @@ An account is *asked* when it is a recipient by e-mail, a named approver, or the
 from dataclasses import dataclass
 from typing import Literal
 
+from hitl.approval import Terms
 from hitl.errors import FormNotFoundError, NotAnApproverError, TransferRefusedError
 from hitl.form import Form
+from hitl.recipient import Member
 
 HandOverKind = Literal["reassign", "delegate"]
 ALL_SEEING = frozenset({"owner", "admin"})
@@ -19,10 +21,14 @@ ALL_SEEING = frozenset({"owner", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an account stands to a form. ``role``: in the form's workspace, None where it is no member."""
+    """How an account stands to a form.
+
+    ``role``: in the form's workspace, None where it is no member. ``has_voted``: where the form needs approvers.
+    """
 
     role: str | None
     is_asked: bool
+    has_voted: bool = False
 
     @property
     def sees_all(self) -> bool:
@@ -54,7 +60,7 @@ def check_may_hand_over(form: Form, by: Standing, giver: Standing, is_own: bool)
 
     Raises:
         FormNotFoundError: ``by`` is no member of the workspace.
-        TransferRefusedError: the form's rules forbid it, or it is not theirs to give.
+        TransferRefusedError: the form's rules forbid it, it is not theirs to give, or the giver has voted.
     """
     if by.role is None:
         raise FormNotFoundError()
@@ -64,3 +70,23 @@ def check_may_hand_over(form: Form, by: Standing, giver: Standing, is_own: bool)
         raise TransferRefusedError(form.form_id, "only an owner or admin may give away the place of somebody else")
     if not giver.is_asked and not (is_own and by.sees_all):
         raise TransferRefusedError(form.form_id, "only the place of somebody who is asked can be given away")
+    if giver.is_asked and giver.has_voted:
+        raise TransferRefusedError(form.form_id, "whoever has voted has used the place, and the vote stays")
+
+
+def check_may_receive(form: Form, receiver: Member, has_voted: bool) -> None:
+    """Return when an account could do something with the place that it is to be given.
+
+    Args:
+        form: the form.
+        receiver: the account, which belongs to the workspace.
+        has_voted: whether it has voted on the form.
+
+    Raises:
+        TransferRefusedError: it has voted, or it started the run and the rules forbid it to decide.
+    """
+    if has_voted:
+        raise TransferRefusedError(form.form_id, "the other account has voted already")
+    terms = Terms.of(form.definition)
+    if terms and not terms.rules.self_approval and terms.is_initiator(receiver.account_id, receiver.email):
+        raise TransferRefusedError(form.form_id, "the other account started the run and may not decide")

@@ -12,7 +12,7 @@ from hitl.deadline import next_deadline
 from hitl.errors import FormExpiredError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.form_state import check_open, passed_deadline
-from hitl.hand_over import Standing, check_may_answer, check_may_hand_over
+from hitl.hand_over import Standing, check_may_answer, check_may_hand_over, check_may_receive
 from hitl.recipient import Recipient
 from hitl.schedule import Passed
 from store.form_record import SYSTEM, AuditEntry, AuditEvent, new_entry
@@ -20,10 +20,11 @@ from store.human_time_record import Act, Ask, Firing, HandOver, Schedule
 
 
 class FormDesk(Protocol):
-    """The rows of one form, locked. ``has_ended``: whether its run has."""
+    """The rows of one form, locked. ``has_ended``: whether its run has; ``voters``: the accounts that have voted."""
 
     form: Form
     has_ended: bool
+    voters: frozenset[str]
 
     def is_done(self, entry_id: str) -> bool:
         """Whether an audit entry has this id: the act that it names was carried out before."""
@@ -125,6 +126,7 @@ def hand_over_form(desk: FormDesk, order: HandOver) -> None:
     check_may_hand_over(desk.form, by, of_giver, giver == act.account_id)
     if giver == receiver:
         return
+    check_may_receive(desk.form, order.receiver, receiver in desk.voters)
     recipient_id = _ask(desk, order.ask)
     desk.put_snooze(receiver, None)
     if order.kind == "reassign":
@@ -176,7 +178,7 @@ def fire_moments(desk: FormDesk, firing: Firing) -> bool:
 
 def _remind(desk: FormDesk, now: float) -> None:
     away = [account_id for account_id, until in desk.snoozes().items() if until > now]
-    recipients = to_remind(desk.recipients(), away)
+    recipients = to_remind(desk.recipients(), {*away, *desk.voters})
     for each in recipients:
         desk.add_mail(each.recipient_id, "reminder", now)
     desk.log(new_entry(desk.form.form_id, "reminded", now, SYSTEM, detail=f"{len(recipients)} recipients"))
@@ -184,7 +186,8 @@ def _remind(desk: FormDesk, now: float) -> None:
 
 def _escalate(desk: FormDesk, firing: Firing, passed: Passed) -> None:
     for ask in firing.asks:
-        desk.add_mail(_ask(desk, ask), "escalated", firing.at)
+        if ask.account_id not in desk.voters:
+            desk.add_mail(_ask(desk, ask), "escalated", firing.at)
     detail = f"to {', '.join(passed.to)}"
     if firing.unknown:
         detail += f"; no account has {', '.join(firing.unknown)}"
@@ -192,16 +195,19 @@ def _escalate(desk: FormDesk, firing: Firing, passed: Passed) -> None:
 
 
 def _ask(desk: FormDesk, ask: Ask) -> str:
-    """Ask an account that is not asked yet; return the id of its recipient."""
+    """Ask an account that is not asked yet; return the id of its recipient.
+
+    The recipient of whoever runs the app in the console does not count: no mail reaches it, and it approves nothing.
+    """
     for each in desk.recipients():
-        if each.is_active and account_of(each) == ask.account_id:
+        if each.is_active and each.payload.get("email") and account_of(each) == ask.account_id:
             return each.recipient_id
     desk.ask(ask)
     return ask.recipient.recipient_id
 
 
 def _standing(desk: FormDesk, account_id: str) -> Standing:
-    return Standing(desk.role(account_id), desk.is_asked(account_id))
+    return Standing(desk.role(account_id), desk.is_asked(account_id), account_id in desk.voters)
 
 
 def _check_open(desk: FormDesk, act: Act) -> None:

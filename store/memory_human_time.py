@@ -126,6 +126,7 @@ class MemoryDesk:
         self.form = store.forms[form_id]
         run = store.runs.get(self.form.run_id or "")
         self.has_ended = run is not None and run.is_terminal
+        self.voters = frozenset(vote.account_id for vote in store.votes.get(form_id, ()))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether an audit entry has this id; see FormDesk."""

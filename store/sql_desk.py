@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 from hitl.claim import Claim
 from hitl.form import Form
 from hitl.recipient import Recipient
+from store.decision_tables import votes
 from store.form_record import CUT_OFF, AuditEntry, AuditEvent
 from store.form_rows import (
     RECIPIENTS,
@@ -53,6 +54,7 @@ _ADVANCE = (
     .where(schedules.c.form_id == bindparam("key_form_id"))
     .values(passed_count=bindparam("new_passed_count"), next_at=bindparam("new_next_at"))
 )
+_VOTERS = select(votes.c.account_id).where(votes.c.form_id == bindparam("key_form_id"))
 _CUT = select(cut_executions.c.execution_id).limit(1)
 _CUT_FORMS = (
     select(forms.c.form_id)
@@ -74,6 +76,8 @@ class SqlDesk:
         self._key = {"key_form_id": form.form_id}
         self.form = form
         self.has_ended = has_ended
+        needs_votes = form.definition.approval is not None
+        self.voters = frozenset(connection.execute(_VOTERS, self._key).scalars()) if needs_votes else frozenset[str]()
 
     def is_done(self, entry_id: str) -> bool:
         """Whether an audit entry has this id; see FormDesk."""

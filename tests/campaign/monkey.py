@@ -11,7 +11,7 @@ from contextlib import closing
 
 import psutil
 
-from served import Served
+from served import PAUSE, Served
 
 PAUSE_S = (1.5, 5.0)
 """Between two blows."""
@@ -108,7 +108,7 @@ class Monkey:
         path = self._server.folder / "data" / "greenroom.db"
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
-            time.sleep(duration_s)
+            PAUSE.wait(duration_s)
             database.execute("ROLLBACK")
 
     def _find(self, title: str, by_name: bool) -> list[psutil.Process]:

@@ -51,7 +51,6 @@ class Report:
     transcripts: list[Transcript] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    refused_starts: int = 0
 
 
 class Person:
@@ -102,7 +101,6 @@ class Person:
             async with self._clients[app].stream("POST", "/v1/workflows/run", json=body) as response:
                 self._note(response, "start")
                 if response.status_code != httpx2.codes.OK:
-                    self._report.refused_starts += 1
                     return None
                 leave_after = self._random.randint(1, 12)
                 seen = None

@@ -1,4 +1,9 @@
-"""``dev/chaos``: serves a Greenroom, lets people use it while a monkey strikes, and says what was violated."""
+"""``dev/chaos``: serves a Greenroom, lets people use it while a monkey strikes, and says what was violated.
+
+The parts beside it: ``workflows.py`` has the apps that run meanwhile, ``people.py`` clients that start, follow, answer
+and stop runs and keep what they were told, ``monkey.py`` what is killed, stopped or locked and when, ``databases.py``
+the database servers that it restarts, ``checker.py`` the journal, effects and transcripts against the guarantees.
+"""
 
 import argparse
 import asyncio

@@ -1,6 +1,8 @@
 """Schema, retries and connections of the databases."""
 
 import asyncio
+import importlib
+import pkgutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from sqlalchemy import Connection, create_engine, insert, make_url, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+import store
 from hitl.recipient import Member, Recipient, RecipientType
 from hitl.schedule import Moment, passed
 from store.database import Database, open_database, sqlite_path
@@ -59,7 +62,10 @@ def set_revision(url: str, value: str) -> None:
 
 
 async def test_migration_makes_the_tables(empty_database_url: str) -> None:
-    """The revisions lead to exactly the tables of store.tables; a second migration does nothing."""
+    """The revisions lead to exactly the tables of the store; a second migration does nothing."""
+    for module in pkgutil.iter_modules(store.__path__):
+        if module.name.endswith("_tables"):
+            importlib.import_module(f"store.{module.name}")
     assert current_revision(empty_database_url) is None
     assert migrate(empty_database_url)[-1] == SCHEMA_REVISION
     assert migrate(empty_database_url) == []

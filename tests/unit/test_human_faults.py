@@ -80,3 +80,15 @@ def test_content_hash_covers_the_groups() -> None:
     assert hash_with(greenroom={}) == hash_with(greenroom=None) == plain
     one, other = ({"groups": {"board": [name]}} for name in ("anna@x.org", "bert@x.org"))
     assert len({plain, hash_with(greenroom=one), hash_with(greenroom=other)}) == 3
+
+
+@pytest.mark.parametrize("name", ["GREENROOM_SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY", "GREENROOM_WEBHOOK_", "X"])
+def test_webhook_is_signed_with_a_secret_of_its_own_kind(name: str) -> None:
+    """A file cannot have another secret of the environment used as a key that its author then tries to find out."""
+    document = f.document([f.start(), f.end()], [f.edge("start", "end")])
+    hook = {"url": "https://x.example/hook", "events": ["run.finished"], "secret_env": name}
+    parsed = parse_document({**document, "greenroom": {"webhooks": [hook]}})
+    assert parsed.workflow is None
+    assert [fault.path for fault in parsed.faults] == ["greenroom.webhooks[0].secret_env"]
+    good = parse_document({**document, "greenroom": {"webhooks": [{**hook, "secret_env": "GREENROOM_WEBHOOK_A"}]}})
+    assert not good.faults
