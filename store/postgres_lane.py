@@ -31,6 +31,7 @@ class ConnectionShare:
 
     ``most``: connections at a time. ``idle_s``: seconds without any work after which they are closed. ``turn_s``:
     seconds after which a connection that is never idle is given up for a moment, so that others get one; None: never.
+    Only for one connection.
     """
 
     most: int = 8
@@ -76,11 +77,18 @@ class PostgresConnections:
             StoreUnavailableError: too many works wait already.
             TimeoutError: none came free in time.
         """
-        await self._enter()
+        await self._wait_for_place()
+        self._working_count += 1
         try:
+            await self._make_ready()
             yield
+            self._end_turn()
         finally:
-            await self._leave()
+            self._working_count -= 1
+            self._places.release()
+            if self._working_count == 0 and self._closing is None:
+                loop = asyncio.get_running_loop()
+                self._idle_timer = loop.call_later(self._share.idle_s, self._close_soon)
 
     async def close(self) -> None:
         """Close the connections that no work holds; may be repeated."""
@@ -90,7 +98,7 @@ class PostgresConnections:
             await self._closing
         await self._engine.dispose()
 
-    async def _enter(self) -> None:
+    async def _wait_for_place(self) -> None:
         if self._waiting_count >= WAITING_LIMIT:
             raise StoreUnavailableError(f"{WAITING_LIMIT} works wait for a connection")
         self._waiting_count += 1
@@ -99,40 +107,25 @@ class PostgresConnections:
                 await self._places.acquire()
         finally:
             self._waiting_count -= 1
-        self._working_count += 1
-        try:
-            if self._idle_timer is not None:
-                self._idle_timer.cancel()
-                self._idle_timer = None
-            if self._closing is not None:
-                await asyncio.shield(self._closing)
-            await self._take_turn()
-        except BaseException:
-            self._give_place()
-            raise
 
-    async def _take_turn(self) -> None:
-        if self._share.turn_s is None or self._turn_ends_at is not None:
-            return
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._closed_until - loop.time()))
-        self._turn_ends_at = loop.time() + self._share.turn_s
-
-    async def _leave(self) -> None:
-        try:
+    async def _make_ready(self) -> None:
+        """Return when no connection is being closed and, for a new turn, when its pause is over."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        if self._share.turn_s is not None and self._turn_ends_at is None:
             loop = asyncio.get_running_loop()
-            if self._turn_ends_at is not None and loop.time() > self._turn_ends_at and self._working_count == 1:
-                self._closed_until = loop.time() + random.uniform(0.0, _PAUSE_S)
-                self._close_soon()
-        finally:
-            self._give_place()
+            await asyncio.sleep(max(0.0, self._closed_until - loop.time()))
+            self._turn_ends_at = loop.time() + self._share.turn_s
 
-    def _give_place(self) -> None:
-        self._working_count -= 1
-        self._places.release()
-        if self._working_count == 0 and self._closing is None:
-            loop = asyncio.get_running_loop()
-            self._idle_timer = loop.call_later(self._share.idle_s, self._close_soon)
+    def _end_turn(self) -> None:
+        """Begin to close the connection whose turn is over."""
+        now = asyncio.get_running_loop().time()
+        if self._turn_ends_at is not None and now > self._turn_ends_at:
+            self._closed_until = now + random.uniform(0.0, _PAUSE_S)
+            self._close_soon()
 
     def _close_soon(self) -> None:
         """Begin to close all connections; works that come meanwhile wait until they are closed."""
