@@ -133,6 +133,22 @@ class KeyMismatchError(RefusedError):
         return f"the database was used with form token key {self.found}, the secrets file holds {self.ours}"
 
 
+class SingleNodeDatabaseError(RefusedError):
+    """The database is a SQLite file and the cluster has several nodes; the operator moves to PostgreSQL."""
+
+    code = "single_node_database"
+
+    def __init__(self, node_count: int) -> None:
+        super().__init__(node_count)
+        self.node_count = node_count
+
+    def __str__(self) -> str:
+        return (
+            f"the Ray cluster has {self.node_count} nodes, and a SQLite file serves one: "
+            "set GREENROOM_DATABASE_URL=postgresql://…, or take the other nodes away"
+        )
+
+
 class RunGivenUpError(DefectError):
     """A run killed its actor as often as it may; its text becomes the error of the failed run."""
 

@@ -20,6 +20,7 @@ from actors.settings import Settings
 from actors.span_export import SpanExport
 from actors.wiring import Ports
 from store.hint_record import Hint
+from store.postgres_lane import RUN_ACTOR_SHARE
 
 _log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class RunActor:
         if lease_id in self._recalled or self._runs_served >= self._settings.runs_per_actor:
             raise BusyError("")
         if self._ports is None:
-            self._ports = Ports(self._settings)
+            self._ports = Ports(self._settings, RUN_ACTOR_SHARE)
         surroundings = self._ports.surroundings
         segment = RunSegment(run_id, lease_id, self._name, surroundings, self._hint)
         self._segment, self._last = segment, None

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     database_url: str = ""
     """SQLAlchemy URL; empty: the SQLite file ``greenroom.db`` in ``data_dir``."""
     database_password: SecretStr | None = None
+    database_connections: int = Field(8, ge=1)
+    """How many connections to PostgreSQL a process may have at a time; a run actor has one."""
     redis_url: str = ""
     """Where hints go between processes; empty: no Redis, the event hub carries them."""
     redis_password: SecretStr | None = None

@@ -16,6 +16,7 @@ from actors.errors import ActorAwayError, CodeVersionError
 from actors.event_hub import make_event_hub
 from actors.hitl_actor import make_hitl_actor
 from actors.hitl_parts import HitlPart, hitl_parts
+from actors.node_check import check_nodes
 from actors.run_supervisor import make_run_supervisor
 from actors.settings import Settings
 
@@ -36,7 +37,9 @@ async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None
     Raises:
         ActorAwayError: one of them does not come up within a minute.
         CodeVersionError: other code runs, also after a replacement.
+        SingleNodeDatabaseError: the database is a SQLite file and the cluster has several nodes; nothing was made.
     """
+    await check_nodes(settings)
     makers: dict[str, Callable[[], ActorHandle]] = {
         COURIER: lambda: make_courier(settings),
         SUPERVISOR: lambda: make_run_supervisor(settings),

@@ -13,18 +13,20 @@ from store.human_time import SqlHumanTime
 from store.installation import SqlInstallation
 from store.journal import SqlJournal
 from store.outbox import SqlOutbox
+from store.postgres_lane import ConnectionShare
 
 
 class Stores:
     """What this process reads and writes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, share: ConnectionShare | None = None) -> None:
         self.settings = settings
+        self._share = share or ConnectionShare(settings.database_connections)
 
     @cached_property
     def database(self) -> Database:
         """The database."""
-        return open_database(self.settings.database_url_to_open())
+        return open_database(self.settings.database_url_to_open(), share=self._share)
 
     @cached_property
     def blobs(self) -> ObjectBlobs:

@@ -31,6 +31,7 @@ from models.catalog import Catalog
 from models.model_client import ServeChatModel
 from store.files import FileShelf, SqlFiles
 from store.hint_record import HintCarrier
+from store.postgres_lane import ConnectionShare
 from store.redis_streams import RedisHints
 
 
@@ -63,9 +64,15 @@ def sandbox_of(settings: Settings) -> WasmCodeSandbox:
 class Ports(Stores):
     """The ports of this process, each made at its first use. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, share: ConnectionShare | None = None) -> None:
+        """Prepare; opens nothing.
+
+        Args:
+            settings: of this process.
+            share: the connections that it may have to PostgreSQL, where they are not those of the settings.
+        """
         configure_logs(settings.log_format)
-        super().__init__(settings)
+        super().__init__(settings, share)
         self.forms_client = FormsClient(settings.hitl_actors)
         """The way to the HITL actors."""
 

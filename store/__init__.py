@@ -1,6 +1,7 @@
 """What Greenroom keeps: runs and their journal, forms, apps, people. SQL for SQLite and PostgreSQL, memory for tests.
 
-database.py, sqlite_lane.py   transactions: one writer thread for SQLite, a pool for PostgreSQL; retries
+database.py                   transactions and retries; sqlite_lane.py: one writer thread for SQLite,
+                              postgres_lane.py: the few connections that a process has to PostgreSQL
 tables.py, migrations/        the schema and its revisions; migrate.py applies them
 journal.py, run_rows.py       Journal and SqlJournal: facts, fence, inbox, snapshots, blow by blow in SQL
 run_record.py                 what goes into a journal and comes out of it

@@ -13,17 +13,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy.exc
 from sqlalchemy import URL, ColumnClause, Connection, Row, Select, inspect, make_url, select, table
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.errors import SchemaOutdatedError, StoreUnavailableError, UnsupportedDatabaseError
+from store.postgres_lane import ConnectionShare, PostgresConnections, check_driver
 from store.sqlite_lane import SqliteLane
 from store.tables import SCHEMA_REVISION
 
 RETRY_FOR_S = 10.0
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
-_POOL_SIZE = 4
-_POOL_OVERFLOW = 12
 
 T = TypeVar("T")
 
@@ -108,26 +106,26 @@ class Database:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
-def open_database(url: str, *, retry_for_s: float = RETRY_FOR_S) -> Database:
+def open_database(url: str, *, retry_for_s: float = RETRY_FOR_S, share: ConnectionShare | None = None) -> Database:
     """Return the database at ``url`` without touching it yet.
 
     Args:
-        url: ``sqlite:///<file>`` or ``postgresql://…``.
+        url: ``sqlite:///<file>``, ``postgresql://…`` (psycopg) or ``postgresql+asyncpg://…``.
         retry_for_s: how long temporary failures are repeated.
+        share: the connections that this process may have to a PostgreSQL.
 
     Raises:
         UnsupportedDatabaseError: it is neither.
+        DatabaseDriverError: the driver that it names is unknown or not installed.
     """
     parsed = parse_url(url)
     path = sqlite_path(parsed)
     if path is not None:
         writer, reader = SqliteLane(path, is_writer=True), SqliteLane(path, is_writer=False)
         return Database(parsed, writer, reader, retry_for_s)
-    engine = create_async_engine(
-        parsed, pool_size=_POOL_SIZE, max_overflow=_POOL_OVERFLOW, pool_use_lifo=True, hide_parameters=True
-    )
-    whole = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Database(parsed, _PostgresLane(engine), _PostgresLane(whole), retry_for_s)
+    connections = PostgresConnections(parsed, share or ConnectionShare())
+    reader = connections.lane(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Database(parsed, connections.lane(), reader, retry_for_s)
 
 
 def parse_url(url: str) -> URL:
@@ -135,6 +133,7 @@ def parse_url(url: str) -> URL:
 
     Raises:
         UnsupportedDatabaseError: it is neither a SQLite file nor PostgreSQL.
+        DatabaseDriverError: the driver that it names is unknown or not installed.
     """
     try:
         parsed = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
@@ -146,6 +145,8 @@ def parse_url(url: str) -> URL:
         raise UnsupportedDatabaseError(backend)
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UnsupportedDatabaseError("SQLite in memory")
+    if backend == "postgresql":
+        check_driver(parsed)
     return parsed
 
 
@@ -160,20 +161,6 @@ def stored_revision(connection: Connection) -> str | None:
         return None
     column: ColumnClause[str] = ColumnClause("version_num")
     return connection.execute(select(column).select_from(table("alembic_version"))).scalar()
-
-
-class _PostgresLane:
-    """Runs works on pooled connections, several at a time."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def run(self, work: Callable[[Connection], Any]) -> Any:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(work)
-
-    async def close(self) -> None:
-        await self._engine.dispose()
 
 
 def _is_temporary(error: Exception) -> bool:

@@ -119,6 +119,22 @@ class UnsupportedDatabaseError(RefusedError):
         return f"{self.backend} is no database for Greenroom: use sqlite:///<file> or postgresql://…"
 
 
+class DatabaseDriverError(RefusedError):
+    """The database URL names a driver that cannot be used; its owner installs it, or names none."""
+
+    code = "database_driver"
+
+    def __init__(self, driver: str, is_known: bool) -> None:
+        super().__init__(driver, is_known)
+        self.driver = driver
+        self.is_known = is_known
+
+    def __str__(self) -> str:
+        if self.is_known:
+            return f"{self.driver} is not installed: pip install 'greenroom[{self.driver}]', or use postgresql://…"
+        return f"{self.driver} is no driver for Greenroom: use postgresql://… or postgresql+asyncpg://…"
+
+
 class InvalidFilesUrlError(RefusedError):
     """The files URL names no store that can be used; the operator corrects it. The text never quotes the URL."""
 

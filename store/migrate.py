@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, func, select
 
 from store.database import parse_url, sqlite_path, stored_revision
+from store.postgres_lane import driver_options
 from store.sqlite_lane import sqlite_engine
 
 FOLDER: Final = Path(__file__).parent / "migrations"
@@ -73,7 +74,9 @@ def _transaction(url: str) -> Iterator[Connection]:
     if path is not None:
         engine = sqlite_engine(path, is_writer=True)
     else:
-        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
+        # Also for asyncpg, which has no blocking calls.
+        plain, options = driver_options(parsed)
+        engine = create_engine(plain.set(drivername="postgresql+psycopg"), hide_parameters=True, connect_args=options)
     try:
         with engine.begin() as connection:
             yield connection

@@ -62,8 +62,9 @@ _STATUS: Final[Mapping[str, int]] = {
     "schema_outdated": 503,
     "code_version": 503,
     "key_mismatch": 503,
+    "single_node_database": 503,
 }
-"""Error code -> HTTP status. The last three are faults of the installation, not of a request."""
+"""Error code -> HTTP status. The last four are faults of the installation, not of a request."""
 
 _PLAIN_CODES: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed"}
 _PLAIN_TEXTS: Final[Mapping[int, str]] = {

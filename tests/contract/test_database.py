@@ -23,7 +23,13 @@ import store
 from hitl.recipient import Member, Recipient, RecipientType
 from hitl.schedule import Moment, passed
 from store.database import Database, open_database, sqlite_path
-from store.errors import FencedError, SchemaOutdatedError, StoreUnavailableError, UnsupportedDatabaseError
+from store.errors import (
+    DatabaseDriverError,
+    FencedError,
+    SchemaOutdatedError,
+    StoreUnavailableError,
+    UnsupportedDatabaseError,
+)
 from store.form_record import Resumable, Submitter, VoteOutcome
 from store.forms import DUE
 from store.human_time_record import Act, Ask, Firing, HandOver
@@ -154,6 +160,16 @@ def test_password_is_not_shown() -> None:
         with pytest.raises(UnsupportedDatabaseError) as refused:
             open_database(url)
         assert "hunter2" not in f"{refused.value!r} {refused.value}"
+
+
+def test_driver_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that is not installed, or that Greenroom does not know, is refused with what to do, and no password."""
+    monkeypatch.setattr("store.postgres_lane.find_spec", lambda name: None)
+    with pytest.raises(DatabaseDriverError, match=r"pip install 'greenroom\[asyncpg\]'") as missing:
+        open_database("postgresql+asyncpg://user:hunter2@localhost/db")
+    with pytest.raises(DatabaseDriverError, match="psycopg2 is no driver for Greenroom") as unknown:
+        open_database("postgresql+psycopg2://user:hunter2@localhost/db")
+    assert all("hunter2" not in f"{each.value!r} {each.value}" for each in (missing, unknown))
 
 
 async def test_store_is_unavailable_when_nobody_answers(tmp_path: Path) -> None:
