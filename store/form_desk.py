@@ -89,12 +89,15 @@ class FormDesk(Protocol):
 
 def claim_form(desk: FormDesk, act: Act, lifetime_s: float) -> Claim:
     """Claim the form for an account, or extend its claim; see HumanTimeStore.claim."""
+    if desk.is_done(act.act_id):
+        # Also where it has ended since, or the form has: a call that is repeated does nothing more.
+        return claimed(None, act.form_id, act.account_id, act.at, lifetime_s)[0]
     _check_open(desk, act)
     check_may_answer(desk.form, _standing(desk, act.account_id))
-    claim, is_new = claimed(desk.claim(), desk.form.form_id, act.account_id, act.at, lifetime_s)
+    claim, is_new = claimed(desk.claim(), act.form_id, act.account_id, act.at, lifetime_s)
     desk.put_claim(claim)
     if is_new:
-        desk.log(new_entry(act.form_id, "claimed", act.at, act.by))
+        desk.log(new_entry(act.form_id, "claimed", act.at, act.by, entry_id=act.act_id))
     return claim
 
 
@@ -118,10 +121,12 @@ def hand_over_form(desk: FormDesk, order: HandOver) -> None:
     act, giver, receiver = order.act, order.giver, order.receiver.account_id
     event: AuditEvent = "reassigned" if order.kind == "reassign" else "delegated"
     detail = f"{giver} to {receiver}"
+    if desk.is_done(act.act_id):
+        return
     _check_open(desk, act)
     by, of_giver = _standing(desk, act.account_id), _standing(desk, giver)
     is_given = desk.is_asked(receiver) and (order.kind == "delegate" or not of_giver.is_asked)
-    if desk.is_done(act.act_id) or (is_given and desk.has_entry(event, act.account_id, detail)):
+    if is_given and desk.has_entry(event, act.account_id, detail):
         return
     check_may_hand_over(desk.form, by, of_giver, giver == act.account_id)
     if giver == receiver:
@@ -144,6 +149,8 @@ def hand_over_form(desk: FormDesk, order: HandOver) -> None:
 
 def snooze_form(desk: FormDesk, act: Act, until: float) -> None:
     """Put the form away in an account's inbox; see HumanTimeStore.snooze."""
+    if desk.is_done(act.act_id):
+        return
     _check_open(desk, act)
     if _standing(desk, act.account_id).role is None:
         raise FormNotFoundError()
@@ -152,10 +159,10 @@ def snooze_form(desk: FormDesk, act: Act, until: float) -> None:
     if until <= act.at:
         desk.put_snooze(act.account_id, None)
         if is_away:
-            desk.log(new_entry(act.form_id, "snoozed", act.at, act.by, detail="until now"))
+            desk.log(new_entry(act.form_id, "snoozed", act.at, act.by, detail="until now", entry_id=act.act_id))
     elif found != until:
         desk.put_snooze(act.account_id, until)
-        desk.log(new_entry(act.form_id, "snoozed", act.at, act.by, detail=f"until {int(until)}"))
+        desk.log(new_entry(act.form_id, "snoozed", act.at, act.by, detail=f"until {int(until)}", entry_id=act.act_id))
 
 
 def fire_moments(desk: FormDesk, firing: Firing) -> bool:

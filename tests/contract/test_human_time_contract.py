@@ -332,6 +332,28 @@ async def test_closed_form_is_neither_claimed_nor_handed_over_nor_put_away(world
         await world.human_time.claim(replace(late, form_id="nobody's\x00form"), 60.0)
 
 
+async def test_repeated_call_does_nothing_more_whatever_came_between(world: StoreWorld) -> None:
+    """A claim, a snooze or a hand-over whose reply was lost: released, taken back or answered since, it stays so."""
+    found = await team(world)
+    human_time = world.human_time
+    claim, away, on = found.act(found.ann), found.act(found.ann), found.hand_over(found.ann, found.ann, found.bob)
+    await human_time.claim(claim, 60.0)
+    await human_time.release(found.act(found.ann))
+    assert (await human_time.claim(claim, 60.0)).account_id == found.ann
+    assert await human_time.claim_of(found.form.form_id, NOW + 2) is None
+    await human_time.snooze(away, NOW + 99)
+    await human_time.snooze(found.act(found.ann), NOW)
+    await human_time.snooze(away, NOW + 99)
+    await human_time.hand_over(on)
+    await world.forms.submit(found.form.form_id, None, 0, ANSWER, Submitter(found.bob), NOW + 3)
+    before = await found.events()
+    await human_time.claim(claim, 60.0)
+    await human_time.snooze(away, NOW + 99)
+    await human_time.hand_over(on)
+    assert await found.events() == before
+    assert sorted(before) == ["claimed", "reassigned", "released", "snoozed", "snoozed", "submitted"]
+
+
 async def test_snoozing_spares_reminders_until_its_time(world: StoreWorld) -> None:
     """Each person is spared alone, until the time it named; a past time takes the form back."""
     later = Moment(NOW + 40, "reminder")
