@@ -96,6 +96,9 @@ async def test_actor_that_never_rests_gives_way(server: LocalPostgres):
         while not is_over.is_set():
             count += 1
             await perform(busy[number], f"busy {number} run {count}", facts=2)
+        database = busy[number].database
+        assert database is not None
+        await database.close()
 
     tasks = [asyncio.create_task(go_on(number)) for number in range(ACTORS)]
     try:
@@ -105,9 +108,6 @@ async def test_actor_that_never_rests_gives_way(server: LocalPostgres):
     finally:
         is_over.set()
         await asyncio.gather(*tasks)
-    for world in busy:
-        assert world.database is not None
-        await world.database.close()
 
 
 @pytest.mark.service
