@@ -15,13 +15,14 @@ import sqlalchemy.exc
 from sqlalchemy import URL, ColumnClause, Connection, Row, Select, inspect, make_url, select, table
 
 from store.errors import SchemaOutdatedError, StoreUnavailableError, UnsupportedDatabaseError
-from store.postgres_lane import ConnectionShare, PostgresConnections, check_driver
+from store.postgres_lane import ConnectionShare, PostgresConnections, check_driver, is_full
 from store.sqlite_lane import SqliteLane
 from store.tables import SCHEMA_REVISION
 
 RETRY_FOR_S = 10.0
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
+_PAUSE_WHERE_FULL_S = 0.4
 
 T = TypeVar("T")
 
@@ -102,6 +103,8 @@ class Database:
                     raise
                 if loop.time() - begun_at + pause_s > self._retry_for_s:
                     raise StoreUnavailableError(_reason(error)) from error
+                # Who has waited for long must not ask less often than who comes anew, or it would wait for ever.
+                pause_s = _PAUSE_WHERE_FULL_S if is_full(error) else pause_s
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

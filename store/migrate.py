@@ -75,7 +75,7 @@ def _transaction(url: str) -> Iterator[Connection]:
         engine = sqlite_engine(path, is_writer=True)
     else:
         # Also for asyncpg, which has no blocking calls.
-        plain, options = driver_options(parsed)
+        plain, options = driver_options(parsed.difference_update_query(["prepared_statement_cache_size"]))
         engine = create_engine(plain.set(drivername="postgresql+psycopg"), hide_parameters=True, connect_args=options)
     try:
         with engine.begin() as connection:

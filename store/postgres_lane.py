@@ -21,8 +21,10 @@ WAITING_LIMIT: Final = 1000
 """Works of one process that may wait for a connection; one more is refused at once instead of joining the queue."""
 WAIT_S: Final = 30.0
 """How long a work waits for a connection of its own process."""
-_PAUSE_S: Final = 0.1
-"""Longest pause between two turns: long enough that processes which the server has refused find the place free."""
+_PAUSE_S: Final = (0.1, 0.3)
+"""Pause between two turns: long enough that processes which the server has refused find the place free."""
+_FULL: Final = ("too many clients", "connection slots are reserved", "too many connections", "max_client_conn")
+"""What PostgreSQL and PgBouncer say; psycopg tells no SQLSTATE of a connection that was not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class PostgresConnections:
         """Begin to close the connection whose turn is over."""
         now = asyncio.get_running_loop().time()
         if self._turn_ends_at is not None and now > self._turn_ends_at:
-            self._closed_until = now + random.uniform(0.0, _PAUSE_S)
+            self._closed_until = now + random.uniform(*_PAUSE_S)
             self._close_soon()
 
     def _close_soon(self) -> None:
@@ -159,6 +161,12 @@ class PostgresLane:
     async def close(self) -> None:
         """Close the connections; may be repeated."""
         await self._connections.close()
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether the server refused a connection because it has as many as it takes (SQLSTATE 53300)."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlstate", None) == "53300" or any(text in str(cause) for text in _FULL)
 
 
 def check_driver(url: URL) -> None:

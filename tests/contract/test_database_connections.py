@@ -19,12 +19,14 @@ MAX_CONNECTIONS = 10
 ACTORS = 20
 RUNS = 3
 FACTS = 10
+PATIENCE_S = 60.0
 SHORT = ConnectionShare(most=1, idle_s=0.05, turn_s=0.2)
+KEEPING = ConnectionShare(most=1, idle_s=PATIENCE_S, turn_s=0.2)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalPostgres]:
-    """A PostgreSQL that takes ten connections; three of them are its administrator's."""
+    """A PostgreSQL that takes ten connections."""
     with local_postgres() as made:
         made.limit_connections(MAX_CONNECTIONS)
         yield made
@@ -66,8 +68,8 @@ async def until_none(server: LocalPostgres) -> None:
 
 @pytest.mark.service
 async def test_more_actors_than_connections_all_get_through(server: LocalPostgres):
-    """Twenty processes that write without a pause work under seven places: each lets others have a turn."""
-    worlds = [sql_world(server.url, share=SHORT) for _ in range(ACTORS)]
+    """Twenty processes that write without a pause work under ten places: each lets others have a turn."""
+    worlds = [sql_world(server.url, share=SHORT, retry_for_s=PATIENCE_S) for _ in range(ACTORS)]
 
     async def act(number: int) -> None:
         for turn in range(RUNS):
@@ -86,7 +88,7 @@ async def test_more_actors_than_connections_all_get_through(server: LocalPostgre
 @pytest.mark.service
 async def test_actor_that_never_rests_gives_way(server: LocalPostgres):
     """Actors that hold every place and write on and on do not starve another one."""
-    busy = [sql_world(server.url, share=SHORT) for _ in range(ACTORS)]
+    busy = [sql_world(server.url, share=KEEPING, retry_for_s=PATIENCE_S) for _ in range(ACTORS)]
     is_over = asyncio.Event()
 
     async def go_on(number: int) -> None:
@@ -94,18 +96,18 @@ async def test_actor_that_never_rests_gives_way(server: LocalPostgres):
         while not is_over.is_set():
             count += 1
             await perform(busy[number], f"busy {number} run {count}", facts=2)
+        database = busy[number].database
+        assert database is not None
+        await database.close()
 
     tasks = [asyncio.create_task(go_on(number)) for number in range(ACTORS)]
     try:
-        async with world_of(server.url, SHORT) as late:
+        async with world_of(server.url, SHORT, retry_for_s=PATIENCE_S) as late:
             for number in range(3):
                 await perform(late, f"late {number}", facts=2)
     finally:
         is_over.set()
         await asyncio.gather(*tasks)
-    for world in busy:
-        assert world.database is not None
-        await world.database.close()
 
 
 @pytest.mark.service
@@ -163,14 +165,14 @@ async def test_asyncpg_waits_for_a_restart():
     pytest.importorskip("asyncpg")
     with local_postgres() as own:
         url = own.url.replace("postgresql://", "postgresql+asyncpg://")
-        async with world_of(url, RUN_ACTOR_SHARE, retry_for_s=60.0) as world:
+        async with world_of(url, RUN_ACTOR_SHARE, retry_for_s=PATIENCE_S) as world:
             run = await start(world, new_run("by asyncpg"))
             await asyncio.to_thread(own.stop)
             waiting = asyncio.create_task(world.journal.append(write([node_finished(1)], 1, run=run)))
             await asyncio.to_thread(own.start)
             assert await waiting == 2
         own.limit_connections(MAX_CONNECTIONS)
-        worlds = [sql_world(url, share=SHORT) for _ in range(ACTORS)]
+        worlds = [sql_world(url, share=SHORT, retry_for_s=PATIENCE_S) for _ in range(ACTORS)]
         await asyncio.gather(*(perform(each, f"many {number}") for number, each in enumerate(worlds)))
         for each in worlds:
             assert each.database is not None
@@ -196,7 +198,7 @@ async def test_pooler_needs_no_prepared_statements(server: LocalPostgres):
 async def test_runs_go_on_through_a_restart_of_the_database():
     """A database that crashes under load and comes back in time fails nobody; every fact is there once."""
     with local_postgres() as own:
-        worlds = [sql_world(own.url, share=RUN_ACTOR_SHARE, retry_for_s=60.0) for _ in range(4)]
+        worlds = [sql_world(own.url, share=RUN_ACTOR_SHARE, retry_for_s=PATIENCE_S) for _ in range(4)]
         begun, is_over = asyncio.Event(), asyncio.Event()
         counts = [0] * len(worlds)
 
