@@ -173,7 +173,6 @@ def _summarise(
     say(f"runs        {len(found)}: " + ", ".join(f"{count} {status}" for status, count in sorted(ends.items())))
     accepted, late = (sum(answer.status == status for answer in answers) for status in (200, 412))
     say(f"answers     {accepted} accepted, {late} too late")
-    say(f"starts      {report.refused_starts} refused")
     say(f"stops       {sum(seen.stop_status == 200 for seen in report.transcripts)}")
     say(f"effects     {len(effects.asked)} calls")
     say(f"connections {sum(seen.connections for seen in report.transcripts)} to follow runs")
