@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx2
 import pytest
@@ -12,7 +13,6 @@ from served import PAUSE, SCRIPTED_MODELS, Served, served, start_run, wait_for
 
 # From "before the server has read the request" to "in the middle of the run".
 MOMENTS_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-SURELY_READ_S = 0.32
 
 
 @pytest.fixture(scope="module", params=["haproxy", "own proxy"])
@@ -37,8 +37,8 @@ def key(server: Served) -> str:
     return server.import_app({**document(nodes, edges), "app": {"name": "disconnect", "mode": "workflow"}})
 
 
-def send_and_leave(server: Served, key: str, path: str, body: dict, after_s: float) -> None:
-    """Send a request and close the connection, whatever has come by then."""
+def send_and_leave(server: Served, key: str, path: str, body: dict, wait: Callable[[], object]) -> None:
+    """Send a request and close the connection when ``wait`` returns, whatever has come by then."""
     content = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
@@ -46,7 +46,7 @@ def send_and_leave(server: Served, key: str, path: str, body: dict, after_s: flo
     )
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode() + content)
-        PAUSE.wait(after_s)
+        wait()
 
 
 @pytest.mark.parametrize("mode", ["streaming", "blocking"])
@@ -55,17 +55,20 @@ def test_run_whose_client_left_comes_to_its_pause_and_end(server: Served, key: s
     users = [f"{mode}-{number}" for number in range(len(MOMENTS_S))]
     for user, moment_s in zip(users, MOMENTS_S, strict=True):
         body = {"inputs": {}, "response_mode": mode, "user": user}
-        send_and_leave(server, key, "/v1/workflows/run", body, moment_s)
+        send_and_leave(server, key, "/v1/workflows/run", body, partial(PAUSE.wait, moment_s))
 
-    # A request that was cut off before the server had read it may have left nothing behind.
-    surely = {user for user, moment_s in zip(users, MOMENTS_S, strict=True) if moment_s >= SURELY_READ_S}
+    # A request that was cut off before the server had read it may have left nothing behind; this one was read.
+    last = f"{mode}-last"
+    begun = partial(server.rows, "SELECT run_id FROM runs WHERE user = ?", last)
+    body = {"inputs": {}, "response_mode": mode, "user": last}
+    send_and_leave(server, key, "/v1/workflows/run", body, partial(wait_for, begun))
 
     def all_paused() -> list[tuple]:
         rows = server.rows("SELECT run_id, user, status FROM runs WHERE user LIKE ?", f"{mode}-%")
-        is_settled = surely <= {user for _, user, _ in rows} and {status for *_, status in rows} == {"paused"}
-        return rows if is_settled else []
+        return rows if {status for *_, status in rows} == {"paused"} else []
 
     paused = [(run_id, user) for run_id, user, _ in wait_for(all_paused)]
+    assert last in {user for _, user in paused}
     assert len(paused) == len({user for _, user in paused}), "no request started two runs"
     with server.client(key) as client:
         for run_id, user in paused:
@@ -97,7 +100,7 @@ def test_answer_whose_sender_left_counts_once_or_can_be_given_again(server: Serv
             paused = client.post("/v1/workflows/run", json=body).raise_for_status().json()["data"]
             path = f"/v1/form/human_input/{paused['reasons'][0]['form_token']}"
             answer = {"inputs": {"comment": "first"}, "action": "approve", "user": user}
-            send_and_leave(server, key, path, answer, moment_s)
+            send_and_leave(server, key, path, answer, partial(PAUSE.wait, moment_s))
             again = client.post(path, json={**answer, "inputs": {"comment": "second"}})
             assert again.status_code in (200, 412)
             wait_for(lambda run_id=paused["id"]: has_succeeded(server, run_id))
