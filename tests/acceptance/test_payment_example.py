@@ -13,7 +13,7 @@ import yaml
 from console_world import CSRF_HEADER, PASSWORD, encoded
 from served import ROOT, SCRIPTED_MODELS, Served, served, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PEOPLE = {"ada@example.com": "normal", "alan@example.com": "normal", "grace@example.com": "normal"}
 APPROVE = {"inputs": {"reason": "The invoice is right."}, "action": "approve"}

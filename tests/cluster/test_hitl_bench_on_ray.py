@@ -8,7 +8,7 @@ from benchmarks.hitl_ray import hitl_rss_bytes, measure_ray
 from local_cluster import LocalCluster
 from stage import named_actors
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 async def test_measuring_on_ray_gives_every_figure(ray_cluster: LocalCluster, tmp_path: Path):
