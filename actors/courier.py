@@ -12,7 +12,7 @@ from actors.background import Background, insist
 from actors.calls import COURIER, options
 from actors.code_version import code_version
 from actors.delivery import Deliveries
-from actors.key_check import check_key
+from actors.key_check import CheckedKey
 from actors.mail_server import mailer_of
 from actors.run_segment import WallClock
 from actors.senders import MailSender, WebhookSender
@@ -21,8 +21,6 @@ from actors.wiring import Ports
 from effects.address_guard import parse_networks
 from effects.guarded_client import GuardedClient
 from effects.webhook import WebhookPoster
-from hitl.form_token import TokenKey
-from store.outbox import SqlOutbox
 
 
 class Courier:
@@ -36,7 +34,7 @@ class Courier:
         """
         self._settings = Settings.from_plain(plain_settings)
         self._ports = Ports(self._settings)
-        self._key: TokenKey | None = None
+        self._key = CheckedKey(self._ports)
         self._deliveries: Deliveries | None = None
         self._background = Background()
         self._background.start(insist("courier", self._run))
@@ -60,24 +58,17 @@ class Courier:
 
     async def _run(self) -> None:
         # Links made with another key would be worthless: nothing leaves before the key is known to be the right one.
-        await self._token_key()
+        await self._key.get()
         if self._deliveries is None:
             self._deliveries = self._made()
         await self._deliveries.run()
 
     def _made(self) -> Deliveries:
         settings, clock = self._settings, WallClock()
-        mails = MailSender(self._ports.forms, mailer_of(settings), self._token_key, settings.public_url, clock)
+        mails = MailSender(self._ports.forms, mailer_of(settings), self._key.get, settings.public_url, clock)
         poster = WebhookPoster(GuardedClient(parse_networks(settings.http_allowed_networks)))
         events = WebhookSender(poster, os.environ, clock)
-        return Deliveries(SqlOutbox(self._ports.database), {"mail": mails.send, "webhook": events.send}, clock)
-
-    async def _token_key(self) -> TokenKey:
-        if self._key is None:
-            key = self._ports.secrets.token_key
-            await check_key(key, self._ports.installation)
-            self._key = key
-        return self._key
+        return Deliveries(self._ports.outbox, {"mail": mails.send, "webhook": events.send}, clock)
 
 
 def make_courier(settings: Settings) -> ray.actor.ActorHandle:

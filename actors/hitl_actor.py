@@ -16,7 +16,7 @@ import structlog
 import uuid_utils
 
 from actors.answers import Answers
-from actors.background import Background
+from actors.background import Background, insist
 from actors.calls import hint_courier, options
 from actors.code_version import code_version
 from actors.deadlines import Deadlines
@@ -32,21 +32,19 @@ from actors.form_opening import (
 )
 from actors.hitl_parts import HitlPart
 from actors.human_time import HumanTime
-from actors.key_check import check_key
+from actors.key_check import CheckedKey
 from actors.leases import LeaseHolder
 from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
 from actors.run_segment import WallClock
 from actors.run_waker import LeasedWaker, RunWaker
 from actors.settings import Settings
 from actors.wiring import Ports
-from graph.errors import GreenroomError
 from graph.ports import OpenedForm
 from hitl.deadline import next_deadline
 from hitl.disposition import Disposition, dispositions
 from hitl.errors import FormNotFoundError
 from hitl.form import Form, FormKind
 from hitl.form_state import decide_deadline
-from hitl.form_token import TokenKey
 from hitl.recipient import Recipient
 from hitl.surface import Surface
 from store.form_record import first_mails
@@ -84,22 +82,22 @@ class HitlActor:
             LeaseHolder(self._part.actor, settings.lease_ttl_s, settings.queue_limit, continues=True)
         )
         self._deadlines = Deadlines(self._due, self._fire, self._clock)
-        self._key: TokenKey | None = None
+        self._key = CheckedKey(self._ports)
         ports = self._ports
         self._human_time = HumanTime(
             ports.human_time,
             ports.forms,
             ports.accounts,
-            self._token_key,
+            self._key.get,
             self._clock,
             settings.claim_lifetime_s,
             _new_id,
         )
         self._background = Background()
-        self._background.start(self._insist("deadlines", self._deadlines.run))
-        self._background.start(self._insist("reconciler", self._reconcile))
+        self._background.start(insist("deadlines", self._deadlines.run))
+        self._background.start(insist("reconciler", self._reconcile))
         if number == 0:
-            self._background.start(self._insist("metrics", self._count_open))
+            self._background.start(insist("metrics", self._count_open))
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of a node execution, with its recipients and the hashes of their tokens.
@@ -217,7 +215,7 @@ class HitlActor:
         """
         await self._form(form_id)
         recipients = await self._ports.forms.recipients([form_id])
-        return dispositions(recipients, surface, await self._token_key()).get(form_id, Disposition())
+        return dispositions(recipients, surface, await self._key.get()).get(form_id, Disposition())
 
     @cached_property
     def _answers(self) -> Answers:
@@ -237,7 +235,7 @@ class HitlActor:
 
     async def _open(self, order: FormOrder, kind: FormKind = "runtime") -> OpenedForm:
         structlog.contextvars.bind_contextvars(run_id=order.request.run_id)
-        key = await self._token_key()
+        key = await self._key.get()
         form = new_form(order, self._clock.now(), self._settings.human_input_global_timeout_s, _new_id, kind)
         members = await self._ports.accounts.members(order.workspace_id) if needs_members(order.request) else []
         recipients = new_recipients(order, form.form_id, members, _new_id, kind)
@@ -282,7 +280,7 @@ class HitlActor:
         following = Recipient(
             recipient_id, form_id, recipient.type, recipient.state, recipient.generation + 1, recipient.payload
         )
-        tokens = token_rows(form, following, await self._token_key())
+        tokens = token_rows(form, following, await self._key.get())
         await self._ports.forms.reissue(recipient_id, tokens, self._clock.now(), by, operation_id)
         if recipient.payload.get("email"):
             hint_courier()
@@ -299,14 +297,6 @@ class HitlActor:
             if recipient.recipient_id == recipient_id:
                 return recipient
         raise FormNotFoundError()
-
-    async def _token_key(self) -> TokenKey:
-        """Return the token key, read and checked against the database at its first use."""
-        if self._key is None:
-            key = self._ports.secrets.token_key
-            await check_key(key, self._ports.installation)
-            self._key = key
-        return self._key
 
     async def _due(self, until: float) -> list[tuple[str, float]]:
         """Return what is due of this part, and what is so late that whoever has it seems to be away."""
@@ -360,16 +350,6 @@ class HitlActor:
             counts = await self._ports.outbox.counts()
             self._metrics.show_mails({state: counts.get(("mail", state), 0) for state in get_args(DeliveryState)})
             await asyncio.sleep(COUNT_S)
-
-    async def _insist(self, what: str, work: Any) -> None:
-        while True:
-            try:
-                await work()
-            except GreenroomError as error:
-                _log.warning("the store cannot be used", what=what, reason=str(error))
-            except Exception:  # boundary: HITL loop  # noqa: BLE001
-                _log.exception("a task of the HITL actor failed", what=what)
-            await asyncio.sleep(1.0)
 
     async def _whole(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Await ``work`` so that a cancelled caller cannot tear commit and wake-up apart."""

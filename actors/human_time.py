@@ -1,8 +1,9 @@
 """What the HITL actor does for human time: passed moments of waiting forms, and what accounts do with forms."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, assert_never
+from typing import assert_never
 
+from actors.answers import Members
 from actors.form_opening import ask_of
 from actors.messages import ActOrder, ClaimOrder, DelegateOrder, ReassignOrder, ReleaseOrder, SnoozeOrder
 from graph.ports import Clock
@@ -16,14 +17,6 @@ from hitl.schedule import passed
 from store.forms import FormStore
 from store.human_time import HumanTimeStore
 from store.human_time_record import Act, Ask, Firing, HandOver
-
-
-class Members(Protocol):
-    """Who belongs to a workspace."""
-
-    async def members(self, workspace_id: str) -> list[Member]:
-        """Return every account of a workspace with its address."""
-        ...
 
 
 class HumanTime:
