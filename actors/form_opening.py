@@ -51,8 +51,6 @@ def new_form(
         is_idempotent=rules.idempotent,
         approval=approval_of(rules.approval, order.app_rules, order.account_id, order.user),
         may_transfer=rules.transfer,
-        needs_login=rules.approval is not None,
-        only_asked=rules.approval is not None and bool(rules.approval.approvers),
         mails=mail_templates(request.delivery_methods),
         webhooks=[{"url": hook.url, "secret_env": hook.secret_env} for hook in told] if is_runtime else [],
     )

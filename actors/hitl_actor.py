@@ -51,8 +51,6 @@ from store.form_record import first_mails
 from store.forms import DUE_LIMIT, Resumable, Submitter, TokenRow
 from store.outbox_record import DeliveryState
 
-_log = structlog.get_logger()
-
 COUNT_S = 15.0
 """Between two counts of the open forms for the metrics: as often as they are usually read."""
 FOREIGN_S = 30.0

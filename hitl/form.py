@@ -31,8 +31,7 @@ class FormDefinition:
     ``actions``: wire shapes, select options resolved. ``resolved_default_values``: input name -> value, only for
     defaults that come from a variable. ``is_idempotent``: the same answer again is answered as the first was.
     ``approval``: what ``hitl.approval.Terms`` is read from; None: the first answer decides.
-    ``may_transfer``: whether it can be handed on. ``needs_login``: whether only people count who have logged in;
-    ``only_asked``: and of these only whom it asks in person.
+    ``may_transfer``: whether it can be handed on.
 
     Not asked, but told: ``mails``: delivery method id -> ``subject`` and ``body``, variables filled in; ``webhooks``:
     ``url`` and ``secret_env`` of whom the app tells that the form was decided.
@@ -48,10 +47,18 @@ class FormDefinition:
     is_idempotent: bool = False
     approval: dict[str, Any] | None = None
     may_transfer: bool = True
-    needs_login: bool = False
-    only_asked: bool = False
     mails: dict[str, dict[str, str]] = field(default_factory=dict)
     webhooks: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether only people count who have logged in."""
+        return self.approval is not None
+
+    @property
+    def only_asked(self) -> bool:
+        """Whether of these only those count whom the form asks in person."""
+        return self.approval is not None and bool(self.approval["rules"]["approvers"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ class FormMachine(RuleBasedStateMachine):
         rules = Approval.model_validate({"approvers": ["group:all"], "quorum": QUORUM, "reject": ["reject"]})
         groups = AppRules(groups={"all": tuple(f"{name}@x.org" for name in ROLES)})
         form = new_form(None, kind="runtime", run_id=make_id("run"))
-        kept = {"approval": approval_of(rules, groups, None, ""), "needs_login": True} if needs_votes else {}
+        kept = {"approval": approval_of(rules, groups, None, "")} if needs_votes else {}
         self.form = replace(form, definition=replace(form.definition, actions=ACTIONS, **kept))
         first = self.ask("ann")
         for world in self.worlds:

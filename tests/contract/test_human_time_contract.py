@@ -3,9 +3,12 @@
 import asyncio
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import pytest
 
+from graph.human_rules import Approval, AppRules
+from hitl.approval import approval_of
 from hitl.claim import Claim
 from hitl.errors import (
     FormAlreadySubmittedError,
@@ -83,7 +86,7 @@ def member_recipient(form: Form, account_id: str, name: str = "") -> Recipient:
     return Recipient(recipient_id, form.form_id, RecipientType.EMAIL_MEMBER, payload=payload)
 
 
-async def team(world: StoreWorld, *moments: Moment, **definition: bool) -> Team:
+async def team(world: StoreWorld, *moments: Moment, **definition: Any) -> Team:
     """Open the form of a team."""
     run = await start(world)
     form = new_form(run)
@@ -223,7 +226,8 @@ async def test_claim_is_released_by_its_claimant_or_an_owner(world: StoreWorld) 
 
 async def test_claim_is_for_those_who_may_answer(world: StoreWorld) -> None:
     """Whoever could not answer the form cannot keep others from it."""
-    found = await team(world, only_asked=True)
+    named = Approval(approvers=("ann@x.org",))
+    found = await team(world, approval=approval_of(named, AppRules(), None, ""))
     with pytest.raises(FormNotFoundError):
         await world.human_time.claim(found.act(found.zoe), 60.0)
     with pytest.raises(NotAnApproverError):

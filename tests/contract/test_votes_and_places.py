@@ -75,7 +75,7 @@ async def board(world: StoreWorld, *moments: Moment, runner: str = "", **rules: 
     approvers = ("anna@x.org", "bert@x.org", "cleo@x.org")
     kept = Approval.model_validate({"approvers": ["group:board"], "quorum": 2, **rules})
     approval = approval_of(kept, AppRules(groups={"board": approvers}), ids.get(runner), "")
-    found = Board(world, replace(form, definition=replace(form.definition, approval=approval, only_asked=True)), ids)
+    found = Board(world, replace(form, definition=replace(form.definition, approval=approval)), ids)
     recipients = [found.recipient(name) for name in ("anna", "bert", "cleo")]
     if runner:
         payload = {"account_id": ids[runner]}
