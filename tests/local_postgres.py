@@ -51,9 +51,9 @@ class LocalPostgres:
 
 
 @contextmanager
-def local_postgres() -> Iterator[LocalPostgres]:
+def postgres_server() -> Iterator[Any]:
     """Start a PostgreSQL and end it; without one the test is skipped, on CI it fails."""
-    # It runs as another user, which must be able to enter its folder.
+    # Not pytest's own folder: the server runs as another user, and the next pytest closes that folder to others.
     folder = Path(tempfile.mkdtemp(prefix="greenroom-pg-"))
     try:
         with warnings.catch_warnings():
@@ -68,7 +68,14 @@ def local_postgres() -> Iterator[LocalPostgres]:
             raise
         pytest.skip(f"no PostgreSQL can be started here: {error}")
     try:
-        yield LocalPostgres(server)
+        yield server
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def local_postgres() -> Iterator[LocalPostgres]:
+    """Start a PostgreSQL with a migrated database and end it; where none starts as ``postgres_server``."""
+    with postgres_server() as server:
+        yield LocalPostgres(server)

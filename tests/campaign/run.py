@@ -24,10 +24,11 @@ from sqlalchemy import select
 from actors.settings import Settings
 from actors.wiring import Ports
 from campaign.checker import Found, violations
-from campaign.databases import postgres_blows, postgres_for_campaign
+from campaign.databases import postgres_blows
 from campaign.monkey import Monkey
 from campaign.people import Person, Report
 from campaign.workflows import apps
+from local_postgres import local_postgres
 from local_server import LocalServer, local_server
 from served import SCRIPTED_MODELS, Served
 from store.tables import runs
@@ -79,7 +80,7 @@ async def campaign(
             "http_allowed_networks": "127.0.0.0/8", "max_recoveries": 100, "pool_size": 3, "ping_interval_s": 1.0,
         }  # fmt: skip
         if is_postgres:
-            database = stack.enter_context(postgres_for_campaign())
+            database = stack.enter_context(local_postgres())
             settings["database_url"] = database.url
             blows = postgres_blows(database, random.Random(f"database/{seed}"))
         server = Served(folder, SCRIPTED_MODELS, **settings)

