@@ -18,8 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A Greenroom as ``dev/up`` starts it, with scripted models."""
+    """A Greenroom as ``dev/up`` starts it, with scripted models; one for all files, as it takes long to start."""
     with served(tmp_path_factory.mktemp("chaos"), SCRIPTED_MODELS) as running:
         yield running

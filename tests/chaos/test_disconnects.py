@@ -16,10 +16,14 @@ MOMENTS_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 
 @pytest.fixture(scope="module", params=["haproxy", "own proxy"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(
+    request: pytest.FixtureRequest, server: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """A Greenroom behind each of the two proxies."""
-    folder = tmp_path_factory.mktemp("disconnect")
-    with served(folder, SCRIPTED_MODELS, is_haproxy=request.param == "haproxy") as running:
+    if request.param == "haproxy":
+        yield server
+        return
+    with served(tmp_path_factory.mktemp("own-proxy"), SCRIPTED_MODELS, is_haproxy=False) as running:
         yield running
 
 
