@@ -100,7 +100,7 @@ class Served:
 
     def stop(self, with_signal: int = signal.SIGINT) -> None:
         """End everything that this server started, and make sure of it."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return
         tree = self.tree()
         self._process.send_signal(with_signal)

@@ -1,6 +1,5 @@
 """The tools of a real MCP server, over HTTP on this machine and as a command."""
 
-import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from starlette.types import Receive, Scope, Send
@@ -19,6 +17,7 @@ from effects.tools.errors import ToolFailedError, ToolSourceError
 from effects.tools.mcp_server import McpTools
 from effects.tools.source import Request
 from graph.ports import ToolMessage
+from hosted import hosted
 
 KEY = "very-secret-key"
 
@@ -69,17 +68,8 @@ class Guarded:
 @pytest.fixture(scope="module")
 async def url() -> AsyncIterator[str]:
     """The address of a running server."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()  # from here on callers wait until the server accepts
-    app = Guarded(note_server().streamable_http_app())
-    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-    server.should_exit = True
-    await task
-    listener.close()
+    async with hosted(Guarded(note_server().streamable_http_app())) as address:
+        yield f"{address}/mcp"
 
 
 def tools_at(url: str, files: MemoryFiles | None = None, env: str = "NOTES_KEY", **more: Any) -> McpTools:
