@@ -36,6 +36,7 @@ secret_mask.py      secrets kept out of what facts show
 node_facts.py       the facts that a node's end makes
 ids.py              ids that are derived, the same after any crash
 snapshot.py         state <-> bytes
+uncollected.py      no search for garbage while a workflow is read and compiled
 ports.py            what nodes need from outside
 nodes/              one file per node kind; table.py lists them
 """

@@ -18,6 +18,7 @@ from graph.human_rules import AppRules
 from graph.nodes.table import KINDS, RECOGNISED
 from graph.parse_variables import parse_conversation, parse_environment
 from graph.read_document import UnreadableError, plain, read_document
+from graph.uncollected import uncollected
 from graph.workflow import Edge, Fault, Mode, Node, ParsedFile, Workflow
 
 CURRENT_VERSION = "0.6.0"
@@ -45,6 +46,7 @@ _VERSION = re.compile(
 )
 
 
+@uncollected()
 def parse_workflow(text: str | bytes) -> ParsedFile:
     """Return what a file's text (YAML or JSON) holds: its workflow, unless a fault blocks it, and all its faults."""
     try:
@@ -54,6 +56,7 @@ def parse_workflow(text: str | bytes) -> ParsedFile:
     return _parse(document)
 
 
+@uncollected()
 def parse_document(document: dict[str, Any]) -> ParsedFile:
     """Return what a file holds that has been read into plain data already; as ``parse_workflow``."""
     try:

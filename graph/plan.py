@@ -14,6 +14,7 @@ from graph.errors import InvalidWorkflowError
 from graph.nodes.kind import Container, EffectStep, NodeData, NodeKind, PureStep, RetryConfig
 from graph.nodes.table import KINDS
 from graph.secret_mask import SecretMask, mask_of
+from graph.uncollected import uncollected
 from graph.workflow import Edge, Node, Workflow
 
 Part = str | tuple[str, ...]
@@ -132,6 +133,7 @@ def pass_path(scope: str, container: str, index: int) -> str:
     return f"{scope}/{container}:{index}" if scope else f"{container}:{index}"
 
 
+@uncollected()
 def compile_plan(workflow: Workflow) -> Plan:
     """Compile ``workflow``; the cost grows with nodes plus edges.
 
@@ -206,7 +208,7 @@ def _compile_scope(
     reach(scope, [scope.root], lambda _edge: True, reached)
     scope.unreachable = tuple(n.index for n in compiled if n.index not in reached)
     _check_cycles(scope, faults)
-    scope.responses = tuple(_response_plan(scope, node) for node in compiled if node.parts is not None)
+    scope.responses = _response_plans(scope)
     scope.response_selectors = frozenset(
         part for response in scope.responses for part in response.parts if isinstance(part, tuple)
     )
@@ -290,21 +292,37 @@ def _check_cycles(scope: PlanScope, faults: list[str]) -> None:
         faults.append(f"workflow.graph.edges: the nodes {circle} lie on or behind a cycle")
 
 
-def _response_plan(scope: PlanScope, node: PlanNode) -> ResponsePlan:
-    parts = tuple(node.parts or ())
-    targets = {part[:2] for part in parts if isinstance(part, tuple)}
-    blocking = frozenset(edge.index for edge in scope.edges if _blocks(scope.nodes[edge.source], targets))
-    reached: set[int] = set()
-    reach(scope, [scope.root], lambda edge: edge not in blocking, reached)
-    return ResponsePlan(node.index, parts, blocking, node.index in reached)
+def _response_plans(scope: PlanScope) -> tuple[ResponsePlan, ...]:
+    """Return the plan of each response node. An edge that holds an answer back until it is taken blocks it.
+
+    Source: spec/graph.md 4.12.
+    """
+    sources = {edge.index: scope.nodes[edge.source] for edge in scope.edges}
+    always = frozenset(index for index, source in sources.items() if _always_blocks(source))
+    written = {
+        index: {tuple(selector[:2]) for selector in selectors}
+        for index, source in sources.items()
+        if (selectors := getattr(source.data, "written_selectors", None)) and index not in always
+    }
+    plans: list[ResponsePlan] = []
+    # Most answers are held back by the same edges: what those leave reachable is found once.
+    reached_behind: dict[frozenset[int], set[int]] = {}
+    for node in scope.nodes:
+        if node.parts is None:
+            continue
+        targets = {part[:2] for part in node.parts if isinstance(part, tuple)}
+        writing = frozenset(index for index, selectors in written.items() if not targets.isdisjoint(selectors))
+        blocking = always | writing if writing else always
+        if blocking not in reached_behind:
+            reached: set[int] = set()
+            reach(scope, [scope.root], lambda edge, held=blocking: edge not in held, reached)
+            reached_behind[blocking] = reached
+        plans.append(ResponsePlan(node.index, tuple(node.parts), blocking, node.index in reached_behind[blocking]))
+    return tuple(plans)
 
 
-def _blocks(source: PlanNode, targets: set[tuple[str, ...]]) -> bool:
-    """Whether an edge out of ``source`` holds an answer back until it is taken (spec/graph.md 4.12)."""
-    if source.is_branch or source.is_response or source.type in CONTAINER_KINDS:
-        return True
-    writes = getattr(source.data, "written_selectors", None)
-    return bool(writes) and any(tuple(selector[:2]) in targets for selector in writes)
+def _always_blocks(source: PlanNode) -> bool:
+    return source.is_branch or source.is_response or source.type in CONTAINER_KINDS
 
 
 def reach(scope: PlanScope, start: Iterable[int], passes: Callable[[int], bool], reached: set[int]) -> None:

@@ -108,8 +108,10 @@ def plain(value: Any) -> Any:
         left -= 1
         if left < 0 or depth > _MAX_DEPTH:
             raise UnreadableError("expands to more than any workflow holds; look for aliases that repeat each other")
+        if type(item) is str:  # most are
+            return item
         if isinstance(item, dict):
-            return {_key(key): copy(part, depth + 1) for key, part in item.items()}
+            return {key if type(key) is str else _key(key): copy(part, depth + 1) for key, part in item.items()}
         if isinstance(item, list | tuple | set):
             return [copy(part, depth + 1) for part in item]
         if isinstance(item, int) and item.bit_length() > 64:

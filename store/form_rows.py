@@ -31,11 +31,16 @@ from store.outbox_record import decided
 from store.outbox_rows import add_entries, add_mail
 from store.run_record import TERMINAL
 from store.run_rows import add_item, lock_run
-from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, submissions
+from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, runs, submissions
 
 FORM = select(forms).where(forms.c.form_id == bindparam("key_form_id"))
 _LOCK_FORM = FORM.with_for_update()
 _RUN_OF_FORM = select(forms.c.run_id).where(forms.c.form_id == bindparam("key_form_id"))
+_FORM_WITH_RUN = (
+    select(forms, runs.c.status.label("run_status"), runs.c.actor.label("run_actor"))
+    .outerjoin(runs, runs.c.run_id == forms.c.run_id)
+    .where(forms.c.form_id == bindparam("key_form_id"))
+)
 _FORM_OF_EXECUTION = select(forms).where(forms.c.execution_id == bindparam("key_execution_id"))
 _LOCK_WAITING_OF_RUN = (
     select(forms.c.form_id)
@@ -98,18 +103,18 @@ def open_form(
     The form of a run that has ended meanwhile, or of an execution that was cut off, is stored expired.
     """
     run = lock_run(connection, form.run_id) if form.run_id is not None else None
-    key = {"key_execution_id": form.execution_id}
-    existing = connection.execute(_FORM_OF_EXECUTION, key).one_or_none()
-    if existing is not None:
-        return form_of(existing)
-    if (run is not None and run.status in TERMINAL) or is_cut(connection, form.execution_id):
+    if run is not None and run.status in TERMINAL:
         form = close(form, "expired", form.created_at)
     row = {name: getattr(form, name) for name in _FORM_FIELDS} | {"status": str(form.status)}
     row["definition"] = compress(orjson.dumps(form.definition, option=orjson.OPT_NON_STR_KEYS))
     row["due_at"] = next_deadline(form.expires_at, form.global_expires_at)
     row["node_title"] = form.definition.node_title
     if not insert_once(connection, forms, row):
-        return form_of(connection.execute(_FORM_OF_EXECUTION, key).one())
+        return form_of(connection.execute(_FORM_OF_EXECUTION, {"key_execution_id": form.execution_id}).one())
+    # A fact of the run cuts executions off: before its first one there is nothing to look for.
+    if run is not None and is_cut(connection, form.execution_id):
+        form = close(form, "expired", form.created_at)
+        _close_form(connection, form)
     add_recipients(connection, recipients)
     add_tokens(connection, tokens)
     add_audit(connection, opening_entry(form, recipients))
@@ -316,14 +321,22 @@ def lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | N
         FormNotFoundError: there is no such form.
     """
     key = {"key_form_id": form_id}
+    if connection.dialect.name == "sqlite":
+        # Who writes to SQLite has locked everything: one look is enough.
+        row = connection.execute(_FORM_WITH_RUN, key).one_or_none()
+        if row is None:
+            raise FormNotFoundError()
+        return form_of(row), _resumable(row.run_id, row.run_status, row.run_actor)
     found = connection.execute(_RUN_OF_FORM, key).one_or_none()
     if found is None:
         raise FormNotFoundError()
-    run = None
-    if found.run_id is not None:
-        locked = lock_run(connection, found.run_id)
-        run = Resumable(found.run_id, locked.status if locked else "running", locked.actor if locked else "")
-    return form_of(connection.execute(_LOCK_FORM, key).one()), run
+    run = lock_run(connection, found.run_id) if found.run_id is not None else None
+    form = form_of(connection.execute(_LOCK_FORM, key).one())
+    return form, _resumable(found.run_id, run.status if run else None, run.actor if run else None)
+
+
+def _resumable(run_id: str | None, status: str | None, actor: str | None) -> Resumable | None:
+    return None if run_id is None else Resumable(run_id, status or "running", actor or "")
 
 
 def _lock_recipient(connection: Connection, recipient_id: str) -> Recipient:

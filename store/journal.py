@@ -125,7 +125,11 @@ class Journal(Protocol):
 
 
 _RECORD = select(runs).where(runs.c.run_id == bindparam("key_run_id"))
-_SNAPSHOT = select(snapshots.c.head, snapshots.c.state).where(snapshots.c.run_id == bindparam("key_run_id"))
+_RECORD_WITH_SNAPSHOT = (
+    select(runs, snapshots.c.head.label("snapshot_head"), snapshots.c.state)
+    .outerjoin(snapshots, snapshots.c.run_id == runs.c.run_id)
+    .where(runs.c.run_id == bindparam("key_run_id"))
+)
 _FACTS_AFTER = (
     select(journal.c.last_number, journal.c.facts)
     .where(journal.c.run_id == bindparam("key_run_id"), journal.c.last_number > bindparam("key_after"))
@@ -165,17 +169,18 @@ class SqlJournal:
     async def load(self, run_id: str) -> StoredRun:
         """Return what a successor needs; see Journal."""
 
-        def work(connection: Connection) -> tuple[AnyRow | None, AnyRow | None, Sequence[AnyRow], list[InboxItem]]:
+        def work(connection: Connection) -> tuple[AnyRow, Sequence[AnyRow], list[InboxItem]]:
             key = {"key_run_id": run_id}
-            snapshot = connection.execute(_SNAPSHOT, key).one_or_none()
-            after = snapshot.head if snapshot is not None else 0
-            rows = connection.execute(_FACTS_AFTER, {**key, "key_after": after}).all()
-            return connection.execute(_RECORD, key).one_or_none(), snapshot, rows, read_untaken(connection, run_id)
+            run = connection.execute(_RECORD_WITH_SNAPSHOT, key).one_or_none()
+            if run is None:
+                raise RunNotFoundError(run_id)
+            after = run.snapshot_head or 0
+            # A paused run has no facts behind its snapshot.
+            rows = connection.execute(_FACTS_AFTER, {**key, "key_after": after}).all() if after < run.head else ()
+            return run, rows, read_untaken(connection, run_id)
 
-        run, snapshot, rows, inbox = await self._database.read(work)
-        if run is None:
-            raise RunNotFoundError(run_id)
-        head, state = (snapshot.head, decompress(snapshot.state)) if snapshot is not None else (0, None)
+        run, rows, inbox = await self._database.read(work)
+        head, state = run.snapshot_head or 0, decompress(run.state) if run.state is not None else None
         return StoredRun(await self._record(run), state, head, await self._numbered(rows, head), inbox)
 
     async def read(self, run_id: str, after: int = 0) -> list[tuple[int, Fact]]:

@@ -3,7 +3,7 @@
 ``Listings`` says the rules; ``SqlListings`` reads SQL, ``MemoryListings`` memory.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from sqlalchemy import bindparam, func, select
@@ -95,8 +95,7 @@ class SqlListings:
         wanted += [runs.c.run_id < before_run_id] if before_run_id else []
         query = select(*_RUN_COLUMNS).where(*wanted).order_by(runs.c.run_id.desc()).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        names = {part.name for part in fields(RunRecord)}
-        return [record_of({n: v for n, v in row._asdict().items() if n in names}, {}, {}) for row in rows]
+        return [record_of(row._asdict(), {}, {}) for row in rows]
 
 
 def _pattern(name: str) -> str:

@@ -4,7 +4,7 @@ Which facts change which fields of a run is decided here, once for every kind of
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from graph.events import Fact, RunEnd, RunFinished, RunPaused, RunRecovered, RunResumed, RunStarted
@@ -73,6 +73,9 @@ class RunRecord(NewRun):
     def is_terminal(self) -> bool:
         """Whether the run has ended."""
         return self.status in TERMINAL
+
+
+_STORED_FIELDS: Final = tuple(part.name for part in fields(RunRecord) if part.name not in ("inputs", "outputs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,6 @@ def as_numbered(last_number: int, facts: Sequence[Fact]) -> list[tuple[int, Fact
 
 
 def record_of(row: Mapping[str, Any], inputs: dict[str, Any], outputs: dict[str, Any]) -> RunRecord:
-    """Return the record of a stored ``row`` with its unpacked ``inputs`` and ``outputs``."""
-    values: dict[str, Any] = {**row, "inputs": inputs, "outputs": outputs}
-    return RunRecord(**values)
+    """Return the record of a stored ``row``, which may hold more, with its unpacked ``inputs`` and ``outputs``."""
+    values: dict[str, Any] = {name: row[name] for name in _STORED_FIELDS}
+    return RunRecord(**values, inputs=inputs, outputs=outputs)

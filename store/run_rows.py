@@ -58,6 +58,7 @@ _TAKE_ALL = (
     update(run_inbox)
     .where(run_inbox.c.run_id == bindparam("key_run_id"), is_untaken)
     .values(taken_number=bindparam("new_taken_number"))
+    .returning(run_inbox.c.item_id)
 )
 _UPDATE_SNAPSHOT = (
     update(snapshots)
@@ -158,12 +159,13 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
     if write.facts:
         row = {"run_id": write.run_id, "first_number": write.head + 1, "last_number": head, "facts": packed.facts}
         connection.execute(_INSERT_FACTS, row)
-    _take(connection, write.run_id, write.taken, head)
+    if packed.changes.get("status") in TERMINAL:
+        _take_all(connection, write.run_id, write.taken, head)
+    else:
+        _take(connection, write.run_id, write.taken, head)
     for execution_id in write.cut:
         insert_once(connection, cut_executions, {"execution_id": execution_id, "run_id": write.run_id})
     add_entries(connection, write.outbox)
-    if packed.changes.get("status") in TERMINAL:
-        connection.execute(_TAKE_ALL, {"key_run_id": write.run_id, "new_taken_number": head})
     if packed.also is not None:
         packed.also(connection)
     return head
@@ -210,3 +212,10 @@ def _take(connection: Connection, run_id: str, item_ids: Sequence[str], number: 
         key = {"key_item_id": item_id, "key_run_id": run_id, "new_taken_number": number}
         if connection.execute(_TAKE, key).rowcount != 1:
             raise FencedError(run_id)
+
+
+def _take_all(connection: Connection, run_id: str, least: Sequence[str], number: int) -> None:
+    """Take every item that is left, ``least`` among them."""
+    key = {"key_run_id": run_id, "new_taken_number": number}
+    if not set(connection.execute(_TAKE_ALL, key).scalars()).issuperset(least):
+        raise FencedError(run_id)
