@@ -25,6 +25,7 @@ from graph.errors import RefusedError
 from hitl import form_preview
 from models.applications import model_applications
 from store.chats import SqlChats
+from store.mcp_servers import SqlMcpServers
 from surfaces.app import build_app
 from surfaces.console_ports import ConsolePorts
 from surfaces.form_limits import FormLimits
@@ -101,6 +102,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         files=ports.files,
         chats=SqlChats(ports.database, ports.blobs),
         remote_files=web.client,
+        mcp_servers=SqlMcpServers(ports.database),
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,
         public_url=ports.settings.public_url,

@@ -89,10 +89,13 @@ def new_recipients(
     With approval rules only those who log in: there must be no token that proves nobody (spec/beyond.md 1, row 5).
     """
     actor = ActingAccount(order.account_id) if order.account_id else None
-    specs = recipients_for(order.request.delivery_methods, order.invoke_source, actor, members, kind)
+    asked = order.request
+    specs = recipients_for(
+        asked.delivery_methods, order.invoke_source, actor, members, kind, mcp_link=asked.rules.mcp_link
+    )
     if kind == "runtime":
-        specs += people_specs(specs, order.request.rules, order.app_rules.groups, members)
-        if order.request.rules.approval is not None:
+        specs += people_specs(specs, asked.rules, order.app_rules.groups, members)
+        if asked.rules.approval is not None:
             specs = [spec for spec in specs if has_login(spec.type)]
     return [Recipient(new_id(), form_id, spec.type, payload=spec.payload) for spec in specs]
 
@@ -117,7 +120,7 @@ def token_rows(form: Form, recipient: Recipient, key: TokenKey) -> list[TokenRow
     """
     has_files = any(field.get("type") in _FILE_TYPES for field in form.definition.inputs)
     rows = []
-    for surface in token_surfaces(recipient.type):
+    for surface in token_surfaces(recipient):
         purposes = [Purpose.SUBMIT]
         if has_files and may_act(recipient.type, surface, Surface.WEB):
             purposes.append(Purpose.UPLOAD)

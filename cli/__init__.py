@@ -13,6 +13,7 @@ simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
 account_command    greenroom account: people and their passwords
+mcp_command        greenroom mcp enable | disable | rotate
 doctor_command     greenroom doctor
 receipt_command    greenroom receipt export | verify | key
 archive_command    greenroom archive list | restore | now

@@ -18,6 +18,7 @@ from cli.doctor_command import doctor
 from cli.forget_command import forget
 from cli.import_command import import_file
 from cli.installation import harmless
+from cli.mcp_command import mcp
 from cli.migrate_command import migrate_schema
 from cli.receipt_command import receipt
 from cli.sandbox_command import sandbox
@@ -48,6 +49,7 @@ app.command("forget")(forget)
 app.add_typer(archive, name="archive")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(receipt, name="receipt")
+app.add_typer(mcp, name="mcp")
 
 
 def exit_code_of(error: GreenroomError) -> int:

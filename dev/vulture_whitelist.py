@@ -70,6 +70,3 @@ _.recall
 # Called by name by the mail server of the tests.
 _.handle_RCPT
 _.handle_DATA
-
-# Keys of workflow files that are accepted and not acted on yet.
-_.mcp_link

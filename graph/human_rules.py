@@ -75,9 +75,9 @@ class Escalation(_Strict):
 class FormRules(_Strict):
     """``data.greenroom`` of a human-input node.
 
-    ``idempotent``: the same answer by the same recipient again is answered as the first was. ``mcp_link``: agents may
-    be given the form's link. ``stand_ins``: person -> who is asked in their place too. ``transfer``: whether an
-    approver may hand the form to somebody else.
+    ``idempotent``: the same answer by the same recipient again is answered as the first was. ``mcp_link``: an agent
+    that has started the run through MCP is given the link of the node's web app. ``stand_ins``: person -> who is asked
+    in their place too. ``transfer``: whether an approver may hand the form to somebody else.
     """
 
     idempotent: StrictBool = False

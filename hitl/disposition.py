@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hitl.form_token import Purpose, TokenKey, derive_token
-from hitl.policy import is_emitted
+from hitl.policy import is_emitted, is_shown
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
 
@@ -28,21 +28,24 @@ class Disposition:
     approval_channels: list[str] = field(default_factory=list)
 
 
-def disposition_for_surface(recipients: Sequence[tuple[RecipientType, str]], surface: Surface | None) -> Disposition:
+def disposition_for_surface(
+    recipients: Sequence[tuple[RecipientType, str]], surface: Surface | None, kept_back: Iterable[RecipientType] = ()
+) -> Disposition:
     """Return what a form with these recipients looks like from ``surface``.
 
     Args:
         recipients: (type, token) pairs in a stable order; an empty token is never given out.
         surface: where the answer is shown. None weighs all recipients and names no channels; no port takes None,
             since without a surface no token is ever derived.
+        kept_back: the types of further recipients, whose tokens are not shown there although their type is.
 
     Source: spec/hitl.md 1.3 and 1.4.
     """
     if surface is None:
         return Disposition(_preferred_token(recipients))
     usable = [pair for pair in recipients if is_emitted(pair[0], surface)]
-    channels = {str(kind.channel) for kind, _ in recipients if not is_emitted(kind, surface)}
-    return Disposition(_preferred_token(usable), sorted(channels))
+    others = [*(kind for kind, _ in recipients if not is_emitted(kind, surface)), *kept_back]
+    return Disposition(_preferred_token(usable), sorted({str(kind.channel) for kind in others}))
 
 
 def dispositions(
@@ -59,13 +62,7 @@ def dispositions(
 
     Source: spec/hitl.md 1.5.
     """
-    return {
-        form_id: disposition_for_surface(
-            [(each.type, _token_on(each, surface, key)) for each in of_form if each.is_active], surface
-        )
-        for form_id, of_form in recipients.items()
-        if of_form
-    }
+    return {form_id: _disposition(of_form, surface, key) for form_id, of_form in recipients.items() if of_form}
 
 
 def enrich_reason(
@@ -93,6 +90,16 @@ def enrich_reason(
     return enriched
 
 
+def _disposition(recipients: Sequence[Recipient], surface: Surface, key: TokenKey) -> Disposition:
+    shown, kept_back = [], []
+    for each in recipients:
+        if each.is_active and is_emitted(each.type, surface) and not is_shown(each, surface):
+            kept_back.append(each.type)
+        elif each.is_active:
+            shown.append((each.type, _token_on(each, surface, key)))
+    return disposition_for_surface(shown, surface, kept_back)
+
+
 def _preferred_token(recipients: Iterable[tuple[RecipientType, str]]) -> str | None:
     """Return the token of highest priority; the first of equals, none of an empty token or without priority."""
     ranked = [(_PRIORITY[kind], token) for kind, token in recipients if token and kind in _PRIORITY]
@@ -101,6 +108,6 @@ def _preferred_token(recipients: Iterable[tuple[RecipientType, str]]) -> str | N
 
 def _token_on(recipient: Recipient, surface: Surface, key: TokenKey) -> str:
     """Return the recipient's token on ``surface``, "" where that surface is not given one."""
-    if not is_emitted(recipient.type, surface):
+    if not is_shown(recipient, surface):
         return ""
     return derive_token(key, Purpose.SUBMIT, recipient.form_id, recipient.recipient_id, surface, recipient.generation)

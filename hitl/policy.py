@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hitl.errors import UnsoundPolicyError
-from hitl.recipient import ApprovalChannel, RecipientType
+from hitl.recipient import ApprovalChannel, Recipient, RecipientType
 from hitl.surface import Surface
 
 _WEB_APP: Final = frozenset({RecipientType.STANDALONE_WEB_APP})
@@ -24,16 +24,18 @@ class SurfacePolicy:
 
     ``emits``: the types whose tokens callers of the surface are shown. ``accepts``: the types whose tokens they
     may read and submit with. ``honours``: the surfaces whose tokens work here (a token is minted for one).
-    ``has_login``: whoever acts there is an account that has logged in.
+    ``has_login``: whoever acts there is an account that has logged in. ``is_for_agents``: its callers are programs
+    that could approve what they do themselves; they are shown the tokens of recipients that are for agents only.
     """
 
     emits: frozenset[RecipientType]
     accepts: frozenset[RecipientType]
     honours: frozenset[Surface]
     has_login: bool = False
+    is_for_agents: bool = False
 
 
-# The public page honours the tokens of both API-key and bearer surfaces: their callers pass the link on to people.
+# The public page honours the tokens of API keys, bearers and agents: their callers pass the link on to people.
 # E-mail tokens are accepted there and emitted nowhere: only the mail carries them.
 POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
     Surface.SERVICE_API: SurfacePolicy(
@@ -49,13 +51,20 @@ POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
     Surface.WEB: SurfacePolicy(
         emits=_WEB_APP,
         accepts=_WEB_APP | _EMAIL,
-        honours=frozenset({Surface.WEB, Surface.SERVICE_API, Surface.OPENAPI}),
+        honours=frozenset({Surface.WEB, Surface.SERVICE_API, Surface.OPENAPI, Surface.MCP}),
     ),
     Surface.CONSOLE: SurfacePolicy(
         emits=_IN_CONSOLE,
         accepts=_IN_CONSOLE,
         honours=frozenset({Surface.CONSOLE}),
         has_login=True,
+    ),
+    # Nothing is answered through MCP itself: a link that is given there opens the public page.
+    Surface.MCP: SurfacePolicy(
+        emits=_WEB_APP,
+        accepts=_WEB_APP,
+        honours=frozenset({Surface.MCP}),
+        is_for_agents=True,
     ),
 })  # fmt: skip
 """Surface -> its row. Source: spec/hitl.md 1.2 and design/architecture.md 4."""
@@ -106,6 +115,17 @@ def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:
     return recipient_type is not None and recipient_type in emits(surface)
 
 
+def is_shown(recipient: Recipient, surface: Surface) -> bool:
+    """Return whether callers of ``surface`` are shown the token of this recipient.
+
+    Its type must be emitted there; and an agent, who would approve itself, is shown it only where that is allowed.
+
+    Source: spec/beyond.md 2.
+    """
+    is_kept_back = POLICY[surface].is_for_agents and not recipient.is_for_agents
+    return is_emitted(recipient.type, surface) and not is_kept_back
+
+
 def is_accepted(recipient_type: RecipientType | None, surface: Surface) -> bool:
     """Return whether ``recipient_type`` may act on ``surface``; False for None."""
     return recipient_type is not None and recipient_type in accepts(surface)
@@ -130,15 +150,15 @@ def may_act(recipient_type: RecipientType | None, minted_for: Surface, at: Surfa
     return is_accepted(recipient_type, at) and minted_for in POLICY[at].honours
 
 
-def token_surfaces(recipient_type: RecipientType) -> tuple[Surface, ...]:
-    """Return the surfaces for which a recipient of this type gets a token, in the order of ``Surface``.
+def token_surfaces(recipient: Recipient) -> tuple[Surface, ...]:
+    """Return the surfaces for which a recipient gets a token, in the order of ``Surface``.
 
-    These are the surfaces that emit the type, and for an e-mail recipient the web, whose link the mail carries.
+    These are the surfaces whose callers are shown it, and for an e-mail recipient the web, whose link the mail carries.
     """
-    by_mail = recipient_type.channel == ApprovalChannel.EMAIL
+    by_mail = recipient.type.channel == ApprovalChannel.EMAIL
     return tuple(
         surface
         for surface in Surface
-        if is_accepted(recipient_type, surface)
-        and (is_emitted(recipient_type, surface) or (by_mail and surface is Surface.WEB))
+        if is_accepted(recipient.type, surface)
+        and (is_shown(recipient, surface) or (by_mail and surface is Surface.WEB))
     )

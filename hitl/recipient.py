@@ -14,6 +14,8 @@ DEBUGGER = "debugger"
 """Invoke source of a run that its author tries out in the editor."""
 EXPLORE = "explore"
 """Invoke source of a run of an installed app inside the console."""
+MCP = "mcp"
+"""Invoke source of a run that an agent has started through MCP."""
 
 
 class ApprovalChannel(StrEnum):
@@ -79,14 +81,19 @@ class Recipient:
         """Whether its tokens are worth anything; a revoked recipient is as good as absent."""
         return self.state == "active"
 
+    @property
+    def is_for_agents(self) -> bool:
+        """Whether its token may be given to an agent: its node says ``mcp_link``, and an agent has started the run."""
+        return self.payload.get("mcp_link") is True
+
 
 @dataclass(frozen=True, slots=True)
 class RecipientSpec:
     """A recipient that a form is to get, still without ids.
 
     ``payload``: ``{user_id, email}`` for a member, ``{email}`` for an outside address, both with the
-    ``delivery_method_id`` whose text they are sent; ``{account_id}`` (or null) for console and backstage, empty for
-    the web app.
+    ``delivery_method_id`` whose text they are sent; ``{account_id}`` (or null) for console and backstage; for the web
+    app empty, or ``{mcp_link: true}`` where agents may be given its token.
     """
 
     type: RecipientType
@@ -124,6 +131,8 @@ def recipients_for(
     actor: ActingAccount | None,
     members: Sequence[Member],
     kind: FormKind = "runtime",
+    *,
+    mcp_link: bool = False,
 ) -> list[RecipientSpec]:
     """Return the recipients of a new form, in the order of the methods, console and backstage last.
 
@@ -134,13 +143,16 @@ def recipients_for(
         actor: the account that started the run, None when an end user or nobody known did.
         members: every account of the workspace, in a stable order.
         kind: forms of a delivery test get neither console nor backstage.
+        mcp_link: whether the node lets an agent have the link of the web app.
 
-    Source: spec/hitl.md 1.11.
+    Source: spec/hitl.md 1.11; that a run of an agent has its recipients like any published run, and its web app's
+    token only with ``mcp_link``, is spec/beyond.md 2.
     """
     specs: list[RecipientSpec] = []
     for method in _enabled(delivery_methods):
         if method.get("type") == "webapp" and invoke_source not in (DEBUGGER, EXPLORE):
-            specs.append(RecipientSpec(RecipientType.STANDALONE_WEB_APP))
+            marked = {"mcp_link": True} if mcp_link and invoke_source == MCP else {}
+            specs.append(RecipientSpec(RecipientType.STANDALONE_WEB_APP, marked))
         elif method.get("type") == "email":
             sent = {"delivery_method_id": str(method.get("id") or "")}
             for spec in _email_recipients(_email_config(method, invoke_source, actor), members):

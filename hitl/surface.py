@@ -14,3 +14,5 @@ class Surface(StrEnum):
     """``/api`` and the public form page."""
     CONSOLE = "console"
     """``/console/api`` and the inbox, with a login."""
+    MCP = "mcp"
+    """``/mcp``, with the code of an app's MCP server; the callers are agents."""

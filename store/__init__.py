@@ -26,6 +26,7 @@ files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose 
 chats.py, chat_record.py      ChatStore and SqlChats: conversations, messages, their variables, feedback
 chat_tables.py, chat_rows.py  their tables, and what a run's append changes in them
 sites.py, site_record.py      SiteStore and SqlSites: the web address of an app
+mcp_servers.py, mcp_record.py  McpServerStore and SqlMcpServers: which apps agents may call; mcp_tables.py: their table
 web_tables.py                 the tables of sites and of uploads for forms
 rate_counters.py              RateCounter: how often something was done, in memory or in Redis
 hint_record.py, redis_streams.py  HintCarrier and RedisHints: hints between processes over a Redis Stream
@@ -37,6 +38,7 @@ kept_objects.py, blob_sweep.py  objects by path; unused large values deleted bes
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
                               memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py,
-                              memory_outbox.py, memory_logins.py, memory_chats.py, memory_sites.py
+                              memory_outbox.py, memory_logins.py, memory_chats.py, memory_sites.py,
+                              memory_mcp.py
 errors.py                     what can go wrong with the store
 """

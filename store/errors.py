@@ -83,6 +83,28 @@ class AmbiguousAppError(RefusedError):
         return f"several apps are named {self.name!r}: use one of the ids {', '.join(self.app_ids)}"
 
 
+class McpServerExistsError(RefusedError):
+    """The app can be called by agents already; the caller changes that server, or refreshes its code."""
+
+    code = "mcp_server_exists"
+
+    def __init__(self, app_id: str) -> None:
+        super().__init__(app_id)
+        self.app_id = app_id
+
+    def __str__(self) -> str:
+        return "This app has an MCP server already; change it, or refresh its code."
+
+
+class McpServerNotFoundError(RefusedError):
+    """No MCP server has this id in the workspace, or the app has none; the caller creates one."""
+
+    code = "mcp_server_not_found"
+
+    def __str__(self) -> str:
+        return "There is no such MCP server."
+
+
 class DraftOutOfStepError(RefusedError):
     """Somebody else has changed the draft meanwhile; the editor fetches it anew."""
 

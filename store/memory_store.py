@@ -21,6 +21,7 @@ from store.chat_record import Conversation, ConversationVariable, Feedback, Mess
 from store.file_record import FileRecord, FormUpload
 from store.form_record import CUT_OFF, SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
 from store.login_record import Login
+from store.mcp_record import McpServer
 from store.outbox_record import OutboxEntry, new_mail
 from store.run_record import RunRecord
 from store.site_record import Site
@@ -75,6 +76,7 @@ class MemoryStore:
     apps: dict[str, AppRecord] = field(default_factory=dict)
     versions: dict[str, WorkflowVersion] = field(default_factory=dict)
     keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    mcp_servers: dict[bytes, McpServer] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     logins: dict[str, Login] = field(default_factory=dict)
     login_attempts: dict[bytes, tuple[float, int]] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from store import (  # noqa: F401
     console_tables,
     decision_tables,
     human_time_tables,
+    mcp_tables,
     outbox_tables,
     web_tables,
 )

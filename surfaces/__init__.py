@@ -52,5 +52,7 @@ console_editor.py  a human-input node tried out
 console_drafts.py  drafts saved, published, imported
 console_ports.py   what the console needs from below; inbox_ports.py: what inboxes do
 run_events.py      a run followed by a reader who comes to it, on every surface
+mcp.py             ``/mcp``: apps as tools of agents; mcp_tool.py: what agents see of an app; console_mcp.py: the
+                   servers of apps in the console
 health.py          liveness and readiness
 """

@@ -14,6 +14,7 @@ from surfaces.files import add_files
 from surfaces.form_page import add_form_page
 from surfaces.health import add_health
 from surfaces.inbox_page import add_inbox_pages
+from surfaces.mcp import add_mcp
 from surfaces.ports import SurfacePorts
 from surfaces.service_api import add_service_api
 from surfaces.web_app import add_web_app
@@ -32,6 +33,7 @@ def build_app(ports: SurfacePorts) -> FastAPI:
     add_form_page(app, ports)
     add_console(app, ports)
     add_inbox_pages(app, ports)
+    add_mcp(app, ports)
     add_health(app, ports)
     app.add_exception_handler(GreenroomError, on_domain_error)
     app.add_exception_handler(404, on_http_error)

@@ -77,7 +77,7 @@ class ChatMessages:
             return self._runs.stream(single(event_frame(error_event(error, None, begun))))
         label = await label_of(order.run, surface, self._ports, order.system["conversation_id"])
         if not is_stream:
-            return run_reply(await self._whole(order, label))
+            return run_reply(await self.whole(order, label))
         batches = await first_word(self._ports.runs.start_and_follow(order))
         return self._runs.stream(event_frames(batches, RunProjection(label), self._ports, has_ids=has_ids))
 
@@ -88,7 +88,7 @@ class ChatMessages:
         require_chat(app)
         return await self._runs.stopped(request, app, user)
 
-    async def _whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
+    async def whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
         """Run a message and return the reply of blocking mode, made of the facts that a stream would have told.
 
         Raises:

@@ -8,6 +8,7 @@ from surfaces.console_forms import ConsoleForms
 from surfaces.console_inbox import ConsoleInbox, InboxList, InboxTransfers
 from surfaces.console_lists import ConsoleLists
 from surfaces.console_login import LoginEndpoints, login_required
+from surfaces.console_mcp import add_console_mcp
 from surfaces.console_runs import ConsoleRuns
 from surfaces.errors import LoginRequiredError
 from surfaces.ports import SurfacePorts
@@ -50,6 +51,7 @@ def add_console(app: FastAPI, ports: SurfacePorts) -> None:
         app.add_route(f"{PREFIX}{path}", endpoint, methods=methods)
     _add_inbox(app, ports)
     _add_editor(app, ports)
+    add_console_mcp(app, ports, PREFIX)
     app.add_exception_handler(LoginRequiredError, _on_login_required)
 
 

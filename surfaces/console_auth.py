@@ -72,7 +72,9 @@ async def login_of(bearer: Bearer | None, ports: SurfacePorts) -> LoggedIn | Non
     return login if login is not None and bearer is not None and login.account.account_id == bearer.account_id else None
 
 
-async def calling_account(request: Request, ports: SurfacePorts, *, is_own_origin_enough: bool = False) -> LoggedIn:
+async def calling_account(
+    request: Request, ports: SurfacePorts, *, is_own_origin_enough: bool = False, is_change: bool = False
+) -> LoggedIn:
     """Return the account that calls.
 
     Args:
@@ -80,6 +82,7 @@ async def calling_account(request: Request, ports: SurfacePorts, *, is_own_origi
         ports: where logins are looked up.
         is_own_origin_enough: whether a page of our own address needs no CSRF token: a browser that closes a page can
             send a last request, but no header with it.
+        is_change: whether this is a change, though its method is one that only reads.
 
     Raises:
         LoginRequiredError: nobody is logged in.
@@ -89,7 +92,7 @@ async def calling_account(request: Request, ports: SurfacePorts, *, is_own_origi
     login = await login_of(bearer, ports)
     if login is None or bearer is None:
         raise LoginRequiredError()
-    if is_cookie and request.method not in _SAFE:
+    if is_cookie and (is_change or request.method not in _SAFE):
         is_own = is_own_origin_enough and _is_own_origin(request, ports)
         if not is_own and not _shows_csrf_token(request, bearer, ports):
             raise CsrfError("CSRF token is missing or invalid.")

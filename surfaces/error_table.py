@@ -43,6 +43,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "form_not_found": 404,
     "run_not_found": 404,
     "app_not_found": 404,
+    "mcp_server_not_found": 404,
     "draft_workflow_not_exist": 404,
     "draft_workflow_not_sync": 409,
     "file_not_found": 404,

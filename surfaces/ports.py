@@ -18,6 +18,7 @@ from store.app_record import AppRecord, WorkflowVersion
 from store.chats import ChatStore
 from store.files import FileShelf
 from store.form_record import AuditEntry, Submitter, TokenMatch
+from store.mcp_servers import McpServerStore
 from store.run_record import RunRecord
 from store.site_record import Site
 from surfaces.console_ports import ConsolePorts
@@ -201,6 +202,8 @@ class SurfacePorts:
     """How much of a conversation goes along with a message, for models with memory."""
     form_limits: FormLimits = field(default_factory=FormLimits)
     """How often people without an account may read and answer forms."""
+    mcp_servers: McpServerStore | None = None
+    """Which apps agents may call; None: there is no ``/mcp``."""
 
     @property
     def links(self) -> FileLinks:

@@ -84,6 +84,19 @@ class RunEndpoints:
         frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
         return self.stream(frames)
 
+    async def whole(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> dict[str, Any]:
+        """Run the app's published workflow for ``user`` and return the reply of blocking mode.
+
+        Raises:
+            InvalidParamError: nothing is published.
+            InvalidInputError: an input does not fit; the text names it.
+        """
+        version_id = await self.version(app, None)
+        plan = await self._ports.plans.plan(version_id)
+        order = await self._order(app, user, version_id, plan, payload, request)
+        label = await label_of(order.run, self._callers.surface, self._ports)
+        return await self._outcome_reply(await self._ports.runs.start(order), label)
+
     async def stop(self, request: Request) -> Response:
         """Stop a run of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)

@@ -64,7 +64,7 @@ def human(
         form_content=content,
         inputs=data.pop("inputs", [{"type": "paragraph", "output_variable_name": "comment"}]),
         user_actions=[{"id": action, "title": action.title(), "button_style": "default"} for action in actions],
-        delivery_methods=[{"type": "webapp", "enabled": True, "id": "web-1"}],
+        delivery_methods=data.pop("delivery_methods", [{"type": "webapp", "enabled": True, "id": "web-1"}]),
         **data,
     )
 

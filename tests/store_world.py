@@ -28,6 +28,7 @@ from store.installation import Installation, MemoryInstallation, SqlInstallation
 from store.journal import Journal, SqlJournal
 from store.listings import Listings, MemoryListings, SqlListings
 from store.logins import LoginStore, SqlLogins
+from store.mcp_servers import McpServerStore, SqlMcpServers
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
 from store.memory_chats import MemoryChats
@@ -37,6 +38,7 @@ from store.memory_forms import MemoryForms
 from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
 from store.memory_logins import MemoryLogins
+from store.memory_mcp import MemoryMcpServers
 from store.memory_outbox import MemoryOutbox
 from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
@@ -69,6 +71,7 @@ class StoreWorld:
     listings: Listings
     chats: ChatStore
     sites: SiteStore
+    mcp_servers: McpServerStore
     database: Database | None = None
     rows: MemoryStore | None = None
 
@@ -78,7 +81,7 @@ def memory_world() -> StoreWorld:
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
     more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows), MemoryLogins(rows), MemoryDrafts(rows))
-    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows))
+    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows), MemoryMcpServers(rows))
     return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
@@ -89,7 +92,7 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
     more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database))
     more += (SqlLogins(database), SqlDrafts(database), SqlListings(database), SqlChats(database, blobs))
-    more += (SqlSites(database), database)
+    more += (SqlSites(database), SqlMcpServers(database), database)
     return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 

@@ -46,6 +46,7 @@ from store.memory_forms import MemoryForms
 from store.memory_human_time import MemoryHumanTime
 from store.memory_journal import MemoryJournal
 from store.memory_logins import MemoryLogins
+from store.memory_mcp import MemoryMcpServers
 from store.memory_outbox import MemoryOutbox
 from store.memory_sites import MemorySites
 from store.memory_store import MemoryStore
@@ -288,6 +289,7 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         chats=MemoryChats(store),
         token_key=KEY,
         clock=clock,
+        mcp_servers=MemoryMcpServers(store),
         version="0.0.test",
         **ports,
     )

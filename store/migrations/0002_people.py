@@ -20,6 +20,7 @@ def upgrade() -> None:
     _create_conversations()
     _create_web()
     _create_archive()
+    _create_mcp()
     op.add_column("runs", sa.Column("traceparent", sa.String(64), nullable=True))
 
 
@@ -280,3 +281,20 @@ def _create_archive() -> None:
     )
     op.create_index("ix_archived_runs_bundle_id", "archived_runs", ["bundle_id"])
     op.create_index("ix_archived_runs_created_by_id", "archived_runs", ["created_by_id"])
+
+
+def _create_mcp() -> None:
+    op.create_table(
+        "mcp_servers",
+        sa.Column("server_id", sa.String(64), nullable=False),
+        sa.Column("app_id", sa.String(64), nullable=False),
+        sa.Column("code_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("parameters", sa.LargeBinary(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("server_id", name="pk_mcp_servers"),
+        sa.UniqueConstraint("app_id", name="uq_mcp_servers_app_id"),
+        sa.UniqueConstraint("code_hash", name="uq_mcp_servers_code_hash"),
+    )

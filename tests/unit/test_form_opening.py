@@ -79,7 +79,7 @@ def test_every_surface_that_may_act_has_a_token_of_its_own():
     rows = [row for each in recipients for row in token_rows(form, each, KEY)]
     assert len({row.token_hash for row in rows}) == len(rows)
     assert [(row.recipient_id, row.surface) for row in rows] == [
-        (each.recipient_id, surface) for each in recipients for surface in token_surfaces(each.type)
+        (each.recipient_id, surface) for each in recipients for surface in token_surfaces(each)
     ]
     token = derive_token(KEY, Purpose.SUBMIT, form.form_id, recipients[0].recipient_id, Surface.WEB, 1)
     assert hash_token(token) in {row.token_hash for row in rows}

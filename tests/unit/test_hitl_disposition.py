@@ -226,15 +226,32 @@ def test_surface_accepts_every_token_it_shows(recipients, surface):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(RecipientType), st.sampled_from(["active", "revoked"]))), st.data())
+@given(
+    st.lists(st.tuples(st.sampled_from(RecipientType), st.sampled_from(["active", "revoked"]), st.booleans())),
+    st.data(),
+)
 def test_derived_token_belongs_to_an_active_recipient_the_surface_accepts(rows, data):
     """Over stored recipients: the shown token is that of an active recipient which may act on the surface."""
     surface = data.draw(st.sampled_from(Surface))
-    stored = [Recipient(f"r{number}", "f", kind, state) for number, (kind, state) in enumerate(rows)]
+    stored = [
+        Recipient(f"r{number}", "f", kind, state, payload={"mcp_link": True} if is_marked else {})
+        for number, (kind, state, is_marked) in enumerate(rows)
+    ]
     found = dispositions({"f": stored}, surface, KEY).get("f", Disposition())
     owners = [each for each in stored if token_of(each, surface) == found.form_token]
     assert (found.form_token is None) == (not owners)
     assert all(each.is_active and may_act(each.type, surface, surface) for each in owners)
+    assert surface is not Surface.MCP or all(each.is_for_agents for each in owners)
+
+
+def test_agent_is_told_the_channel_of_a_link_that_it_may_not_have():
+    """Through MCP a web-app recipient is a channel like any other, and a token only where it is marked for agents."""
+    marked = Recipient("w", "f", W, payload={"mcp_link": True})
+    stored = {"plain": recipients_of("plain", W, EM, B), "marked": [marked, *recipients_of("f", EM, B)]}
+    assert dispositions(stored, Surface.MCP, KEY) == {
+        "plain": Disposition(None, ["console", "email", "web_app"]),
+        "marked": Disposition(token_of(marked, Surface.MCP), ["console", "email"]),
+    }
 
 
 @settings(deadline=None)

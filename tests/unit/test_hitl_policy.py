@@ -14,10 +14,11 @@ from hitl.policy import (
     emits,
     is_accepted,
     is_emitted,
+    is_shown,
     may_act,
     token_surfaces,
 )
-from hitl.recipient import RecipientType
+from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
 
 W = RecipientType.STANDALONE_WEB_APP
@@ -31,12 +32,14 @@ ACCEPTED = {
     Surface.OPENAPI: {W},
     Surface.CONSOLE: {C, B},
     Surface.WEB: {W, EM, EX},
+    Surface.MCP: {W},
 }
 EMITTED = {
     Surface.SERVICE_API: {W},
     Surface.OPENAPI: {W},
     Surface.CONSOLE: {C, B},
     Surface.WEB: {W},
+    Surface.MCP: {W},
 }
 PAIRS = list(itertools.product(RecipientType, Surface))
 
@@ -89,7 +92,19 @@ def test_policy_allows_nothing_for_a_missing_type(surface):
 )
 def test_tokens_are_minted_for_each_surface_that_may_act(recipient_type, surfaces):
     """A recipient has a token per surface that emits its type; an e-mail recipient has the one of the web."""
-    assert token_surfaces(recipient_type) == surfaces
+    assert token_surfaces(Recipient("r", "f", recipient_type)) == surfaces
+
+
+def test_agents_are_shown_what_is_marked_for_them_alone():
+    """A web-app recipient has a token for agents, and shows it to them, only where it is marked for them."""
+    plain, marked = Recipient("r", "f", W), Recipient("r", "f", W, payload={"mcp_link": True})
+    assert [is_shown(each, Surface.MCP) for each in (plain, marked)] == [False, True]
+    assert Surface.MCP not in token_surfaces(plain)
+    assert set(token_surfaces(marked)) == {*token_surfaces(plain), Surface.MCP}
+    for other in (each for each in Surface if each is not Surface.MCP):
+        assert is_shown(plain, other) is is_shown(marked, other) is is_emitted(W, other)
+    for kind in (C, B, EM, EX):
+        assert not is_shown(Recipient("r", "f", kind, payload={"mcp_link": True}), Surface.MCP)
 
 
 HONOURED = {
@@ -97,6 +112,7 @@ HONOURED = {
     Surface.OPENAPI: {Surface.OPENAPI, Surface.WEB},
     Surface.WEB: {Surface.WEB},
     Surface.CONSOLE: {Surface.CONSOLE},
+    Surface.MCP: {Surface.MCP, Surface.WEB},
 }
 
 
@@ -110,7 +126,7 @@ def test_web_app_token_works_where_its_surface_is_honoured(minted_for, at):
 @pytest.mark.parametrize("recipient_type", RecipientType)
 def test_every_minted_token_works_on_its_own_surface(recipient_type):
     """Whatever surface a token is minted for accepts it."""
-    surfaces = token_surfaces(recipient_type)
+    surfaces = token_surfaces(Recipient("r", "f", recipient_type, payload={"mcp_link": True}))
     assert surfaces
     assert all(may_act(recipient_type, surface, surface) for surface in surfaces)
 
