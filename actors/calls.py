@@ -70,7 +70,7 @@ async def ask(actor: str, method: str, *args: Any, call_name: str = "", patience
     delay_s = 0.02
     while True:
         try:
-            bound = getattr(find(actor), method)
+            bound = _method(actor, method)
             return await (bound.options(name=call_name) if call_name else bound).remote(*args)
         except RayTaskError as error:
             raise own_error(error) from None
@@ -81,10 +81,23 @@ async def ask(actor: str, method: str, *args: Any, call_name: str = "", patience
         delay_s = min(2 * delay_s, 0.5)
 
 
+def _method(actor: str, method: str) -> Any:
+    """Return the method of an actor.
+
+    Raises:
+        ActorAwayError: there is no such actor, or it runs the version before, which does not know the method and is
+            about to be replaced.
+    """
+    try:
+        return getattr(find(actor), method)
+    except AttributeError:
+        raise ActorAwayError(actor) from None
+
+
 def tell(actor: str, method: str, *args: Any) -> None:
     """Call a method of a named actor one way: no result, no error, possibly never carried out."""
     try:
-        getattr(find(actor), method).remote(*args)
+        _method(actor, method).remote(*args)
     except (ActorAwayError, ActorUnavailableError):
         # Whatever is told is also found out in another way; see the receivers.
         pass
@@ -102,7 +115,7 @@ async def stream(actor: str, method: str, *args: Any, call_name: str = "") -> As
         ActorAwayError: the actor is gone, at once or in between.
         GreenroomError: the one the method raised.
     """
-    bound = getattr(find(actor), method)
+    bound = _method(actor, method)
     items = (bound.options(name=call_name) if call_name else bound).remote(*args)
     is_over = False
     try:

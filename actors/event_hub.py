@@ -13,6 +13,7 @@ import ray
 
 from actors.calls import EVENT_HUB, WAITS, on_loop, options
 from actors.code_version import code_version
+from actors.contracts import crosses
 from store.hint_record import KEPT_COUNT, POLL_S, Hint, HintBatch
 
 
@@ -53,6 +54,9 @@ class HintRing:
         except TimeoutError:
             pass
         return self.after(number)
+
+
+crosses(Hint, HintBatch)
 
 
 class EventHub:

@@ -4,12 +4,16 @@ import asyncio
 
 from actors.background import Background
 from actors.calls import EVENT_HUB, ask, tell
+from actors.contracts import crosses
 from actors.start_run import REREAD_S
 from graph.errors import UnavailableError
 from store.hint_record import Hint, HintBatch, HintCarrier
 
 FIRST_DELAY_S = 0.05
 """A carrier that is away is polled again after so long, then after twice as long, up to ``REREAD_S``."""
+
+
+crosses(Hint)
 
 
 class HubHints:

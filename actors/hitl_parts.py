@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from actors.calls import HITL_ACTOR
+from actors.contracts import crosses
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,6 @@ def hitl_parts(count: int) -> list[HitlPart]:
 def hitl_actor_of(key: str, count: int) -> str:
     """Return the name of the HITL actor for the form, or the run, with the id ``key``."""
     return HitlPart(part_number(key, count), count).actor
+
+
+crosses(HitlPart)

@@ -1,15 +1,18 @@
 """What crosses process borders: plain values, read-only, without any form token, key or password."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import uuid_utils
 
+from actors.contracts import crosses
 from graph.events import Fact, FormOpened, TextPart
-from graph.human_rules import AppRules
-from graph.ports import FormRequest
+from graph.human_rules import Approval, AppRules, Escalation, FormRules, Reminder, Webhook
+from graph.ports import FormRequest, OpenedForm
 from hitl.answer_file import FileFacts
-from store.chat_record import NewMessage
+from hitl.disposition import Disposition
+from store.chat_record import Conversation, ConversationOwner, ConversationVariable, Message, NewMessage
+from store.form_record import Submitter
 from store.run_record import NewRun
 
 RunStatus = Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
@@ -290,3 +293,10 @@ class SnoozeOrder:
 
 ActOrder = ClaimOrder | ReleaseOrder | ReassignOrder | DelegateOrder | SnoozeOrder
 """What ``HitlActor.act`` carries out."""
+
+crosses(
+    ActorState, Cursor, DeliveryTestOrder, FormOrder, KnownFiles, Lease, LeaseRequest, Release, RunOrder, RunOutcome,
+    SubmitOrder, TailBatch, *get_args(ActOrder), *get_args(Fact), TextPart, NewRun,
+    AppRules, Approval, Escalation, FormRules, Reminder, Webhook, FormRequest, OpenedForm, FileFacts, Disposition,
+    Submitter, Conversation, ConversationOwner, ConversationVariable, Message, NewMessage,
+)  # fmt: skip

@@ -73,8 +73,13 @@ class Recovery:
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
 
-    async def recover_actor(self, dead_actor: str) -> None:
-        """Begin to recover every run of a dead actor; repeats while the store is away."""
+    async def recover_actor(self, dead_actor: str, is_blamed: bool = True) -> None:
+        """Begin to recover every run of a dead actor; repeats while the store is away.
+
+        Args:
+            dead_actor: its name.
+            is_blamed: whether the run may have killed it; else it does not count towards giving the run up.
+        """
         while True:
             try:
                 run_ids = await self._journal.runs_of_actor(dead_actor)
@@ -82,6 +87,7 @@ class Recovery:
             except UnavailableError:
                 await asyncio.sleep(RETRY_S)
         for run_id in run_ids:
+            self._counts[run_id] -= not is_blamed
             self._begin(run_id)
 
     async def recover_orphans(self) -> int:

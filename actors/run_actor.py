@@ -55,6 +55,7 @@ class RunActor:
         limit = self._settings.runs_per_actor
         self._served_marks = {spare_mark(limit), limit}
         self._recalled: dict[str, None] = {}
+        self._is_draining = False
 
     async def run(self, order: RunOrder, lease_id: str) -> RunOutcome:
         """Execute a new run to its end or first pause.
@@ -129,6 +130,15 @@ class RunActor:
             del self._recalled[next(iter(self._recalled))]
         return self._segment is None
 
+    @ray.method(concurrency_group="waits")
+    async def drain(self) -> None:
+        """Begin no run any more; return once none executes here: it ended, paused, or was left between two nodes.
+
+        May be called twice. What the run did is durable on return. A run that was left stays ``running`` as one of
+        this actor, and so does one whose actor dies meanwhile: the supervisor gives either to another actor.
+        """
+        await on_loop(self._home, self._drained())
+
     async def ping(self) -> ActorState:
         """Return what executes here; a process that does not answer in time is taken for dead."""
         run_id = self._segment.run_id if self._segment else ""
@@ -138,6 +148,15 @@ class RunActor:
     async def watch(self) -> None:
         """Never return: a call that stays pending tells its caller of this process's death at once."""
         await asyncio.Event().wait()
+
+    async def _drained(self) -> None:
+        self._is_draining = True
+        while self._segment is not None and self._task is not None:
+            self._segment.leave()
+            await asyncio.wait((self._task,))
+        spans = self._ports.surroundings.spans if self._ports is not None else None
+        if spans is not None:
+            await asyncio.to_thread(spans.flush)
 
     def _start(self, order: RunOrder, lease_id: str) -> "asyncio.Task[RunOutcome]":
         return self._begin(order.run_id, lease_id, lambda segment: segment.start(order))
@@ -153,7 +172,7 @@ class RunActor:
             if self._segment.run_id != run_id:
                 raise BusyError(self._segment.run_id)
             return self._task
-        if lease_id in self._recalled or self._runs_served >= self._settings.runs_per_actor:
+        if self._is_draining or lease_id in self._recalled or self._runs_served >= self._settings.runs_per_actor:
             raise BusyError("")
         if self._ports is None:
             self._ports = Ports(self._settings, RUN_ACTOR_SHARE)

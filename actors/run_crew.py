@@ -33,7 +33,7 @@ class RunCrew:
     """Keeps the run actors of a pool alive and at their number. Belongs to the loop of the supervisor."""
 
     def __init__(
-        self, settings: Settings, pool: Pool, on_change: Callable[[], None], on_death: Callable[[str], None]
+        self, settings: Settings, pool: Pool, on_change: Callable[[], None], on_death: Callable[[str, bool], None]
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -41,7 +41,8 @@ class RunCrew:
             settings: pool size and intervals.
             pool: told who is there.
             on_change: called when an actor may have become free.
-            on_death: called once with the name of each actor that died or was ended.
+            on_death: called once with the name of each actor that died or was ended, and whether its run may be
+                to blame.
         """
         self._settings = settings
         self._pool = pool
@@ -49,7 +50,7 @@ class RunCrew:
         self._on_death = on_death
         self._starting: set[str] = set()
         self._retiring: set[str] = set()
-        """Actors that are not leased any more and finish what they execute."""
+        """Actors that are not leased any more, until they are ended."""
         self._spare = ""
         """An actor that is up and waits to replace the next one that has served its runs; "" for none."""
         self._misses: dict[str, int] = {}
@@ -60,7 +61,7 @@ class RunCrew:
         return actor_name in self._pool or actor_name in {self._spare, *self._starting, *self._retiring}
 
     async def adopt(self) -> None:
-        """Take in the run actors that are there already, let old ones finish, end silent ones; then fill the pool."""
+        """Take in the run actors that are there already, replace old ones, end silent ones; then fill the pool."""
         named = [row["name"] for row in list_named_actors(all_namespaces=True) if row["namespace"] == NAMESPACE]
         names = [name for name in named if name.startswith(RUN_ACTOR_PREFIX) and not self.is_known(name)]
         await asyncio.gather(*(self._adopt(name) for name in names))
@@ -92,6 +93,26 @@ class RunCrew:
         self._retiring.discard(actor_name)
         self._end(actor_name)
 
+    async def drain(self) -> None:
+        """Return when no actor executes a run any more, or the time for that is over; none begins one afterwards."""
+        names = {*self._pool.actor_names, *self._retiring, self._spare} - {""}
+        await asyncio.gather(*(self._drain(name) for name in names))
+
+    async def _hand_over(self, name: str) -> None:
+        """End an actor of other code once its run has left it, or has had its time; another goes on with the run."""
+        await self._drain(name)
+        await asyncio.sleep(LAST_WORDS_S)
+        self._bury(name, is_blamed=False)
+
+    async def _drain(self, name: str) -> None:
+        try:
+            await asyncio.wait_for(ask(name, "drain", patience_s=0.0), self._settings.drain_s)
+        except TimeoutError:
+            _log.warning("a run has not left its actor in time", actor=name)
+        except ActorAwayError:
+            # The watch tells what has become of it.
+            pass
+
     def prepare_spare(self) -> None:
         """Start a process for the next replacement, unless there is one; a no-op while the pool is not full."""
         if not (self._spare or self._starting or self._pool.missing_count):
@@ -106,12 +127,9 @@ class RunCrew:
             self._end(name)
             return
         if state.code_version != code_version():
-            # Contracts hold for one version back: what it executes may finish there.
-            if state.run_id:
-                self._retiring.add(name)
-                self._watch(name)
-            else:
-                self._end(name)
+            self._retiring.add(name)
+            self._watch(name)
+            self._background.start(self._hand_over(name))
         elif len(self._pool.actor_names) >= self._settings.pool_size and not state.run_id:
             self._end(name)
         else:
@@ -171,17 +189,14 @@ class RunCrew:
             # The watch tells whether it is gone for good.
             return
         self._misses[name] = 0
-        if name in self._retiring and not state.run_id:
-            self._retiring.discard(name)
-            self._end(name)
         self._pool.note_ping(name, state.run_id, state.runs_served, time.monotonic())
 
     @property
     def _ping_timeout_s(self) -> float:
         return self._settings.ping_interval_s
 
-    def _bury(self, name: str) -> None:
-        """Take an actor as dead, make sure that it is, and have its runs looked after."""
+    def _bury(self, name: str, *, is_blamed: bool = True) -> None:
+        """Take an actor as dead, make sure that it is, and have its runs looked after, which may be to blame."""
         if not self.is_known(name):
             return
         self._pool.remove(name)
@@ -189,7 +204,7 @@ class RunCrew:
         self._spare = "" if name == self._spare else self._spare
         self._end(name)
         self._fill()
-        self._on_death(name)
+        self._on_death(name, is_blamed)
 
     def _end(self, name: str) -> None:
         self._misses.pop(name, None)

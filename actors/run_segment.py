@@ -21,7 +21,7 @@ from actors.span_export import SpanExport
 from actors.tail import SegmentTail
 from actors.tool_box import ToolBox
 from graph.engine import Engine, Limits, Outcome
-from graph.errors import UnavailableError
+from graph.errors import RunLeftError, UnavailableError
 from graph.events import FormOpened, RunFinished, RunPaused
 from graph.human_rules import AppRules
 from graph.ports import ChatModel, Clock, CodeSandbox, Effects, FormRequest, InboxItem, NotAvailable, OpenedForm
@@ -113,7 +113,7 @@ class RunSegment:
         self._on_border = on_border
         self._engine: Engine | None = None
         self._wakes: asyncio.Task[None] | None = None
-        self._is_woken = False
+        self._is_woken = self._is_leaving = False
         self.is_stuck = False
         """Whether it broke off because the store is away: the run may be ours, so this process must go."""
         self.may_have_forms = False
@@ -123,7 +123,7 @@ class RunSegment:
         """Execute a new run. If it exists already, return how it stands, without executing anything.
 
         Raises:
-            RunElsewhereError: it is being executed by another actor.
+            RunElsewhereError: it is being executed by another actor, or was left to one by ``leave``.
             FencedError: another actor took it over.
             UnavailableError: the store is away; the run may exist.
         """
@@ -149,7 +149,7 @@ class RunSegment:
         A paused run without anything in its inbox stays paused, an ended one ended.
 
         Raises:
-            RunElsewhereError: the run is executed by another actor than ``dead_actor``.
+            RunElsewhereError: the run is executed by another actor than ``dead_actor``, or was left to one.
             RunNotFoundError: there is no such run.
             FencedError: another actor was faster.
             UnavailableError: the store is away.
@@ -186,6 +186,12 @@ class RunSegment:
         self._is_woken = True
         if self._engine is not None and self._wakes is None:
             self._wakes = asyncio.get_running_loop().create_task(self._read_inbox(), context=Context())
+
+    def leave(self) -> None:
+        """Have the run go on in another actor, see ``Engine.request_leave``. May be called often."""
+        self._is_leaving = True
+        if self._engine is not None:
+            self._engine.request_leave()
 
     async def _read_inbox(self) -> None:
         try:
@@ -241,8 +247,13 @@ class RunSegment:
         self._engine = engine
         if self._is_woken:
             self.wake()
+        if self._is_leaving:
+            engine.request_leave()
         try:
             fact = await work
+        except RunLeftError:
+            # Until another actor has taken it over, this one is where it stands in the journal.
+            raise RunElsewhereError(self.run_id, self._actor_name) from None
         except (FencedError, RunExistsError):
             raise
         except UnavailableError:

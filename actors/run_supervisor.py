@@ -89,6 +89,7 @@ class RunSupervisor:
             lambda: str(uuid.uuid4()),
         )
         self._granted: dict[int, asyncio.Future[Lease]] = {}
+        self._is_draining = False
         self._crew = RunCrew(settings, self._pool, self._serve_waiting, self._on_death)
         self._own_leases = OwnLeases(self._wait_for_lease, self.give_back, self.give_up)
         self._metrics = PoolMetrics()
@@ -164,9 +165,22 @@ class RunSupervisor:
         """
         return await on_loop(self._home, stored_outcome(run_id, self._ports.journal, TimedHints()))
 
+    @ray.method(concurrency_group="waits")
+    async def drain(self) -> None:
+        """Lend no lease any more; return when no run executes, or after ``GREENROOM_DRAIN_S`` for those that do.
+
+        For the end of everything: each run ends, pauses or is left between two nodes, and is recovered at the next
+        start. May be called twice; what is durable, and what a crash leaves, as ``RunActor.drain``.
+        """
+        await on_loop(self._home, self._drained())
+
     async def version(self) -> str:
         """Return the version of the code that runs here."""
         return code_version()
+
+    async def _drained(self) -> None:
+        self._is_draining = True
+        await self._crew.drain()
 
     async def _wait_for_lease(self, request: LeaseRequest) -> Lease | None:
         ticket = self._pool.ask(request)
@@ -187,6 +201,8 @@ class RunSupervisor:
             self._granted.pop(ticket, None)
 
     def _serve_waiting(self) -> None:
+        if self._is_draining:
+            return
         for grant in self._pool.grants(time.monotonic()):
             granted = self._granted.get(grant.ticket)
             if granted is None or granted.done():
@@ -206,8 +222,8 @@ class RunSupervisor:
         self._pool.recalled(lease.lease_id, is_idle, time.monotonic())
         self._serve_waiting()
 
-    def _on_death(self, actor_name: str) -> None:
-        self._background.start(self._recovery.recover_actor(actor_name))
+    def _on_death(self, actor_name: str, is_blamed: bool) -> None:
+        self._background.start(self._recovery.recover_actor(actor_name, is_blamed))
 
     async def _live(self) -> None:
         """Adopt what is there, fill the pool, then look after it for good."""

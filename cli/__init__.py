@@ -12,6 +12,8 @@ simulation_made_up code behind made-up values
 simulation_inputs  what it begins with
 simulation_edges   how its edges are settled
 migrate_command    greenroom migrate
+upgrade_command    greenroom upgrade: becomes ``upgrading``
+upgrading          the process that has a running cluster's actors replaced
 account_command    greenroom account: people and their passwords
 mcp_command        greenroom mcp enable | disable | rotate
 doctor_command     greenroom doctor

@@ -24,6 +24,7 @@ from cli.receipt_command import receipt
 from cli.sandbox_command import sandbox
 from cli.simulate_command import simulate
 from cli.up_command import up
+from cli.upgrade_command import upgrade
 from graph.errors import GreenroomError, RefusedError
 
 signal.signal(signal.SIGINT, _ON_INTERRUPT)
@@ -42,6 +43,7 @@ app.command("up")(up)
 app.command("import")(import_file)
 app.command("simulate")(simulate)
 app.command("migrate")(migrate_schema)
+app.command("upgrade")(upgrade)
 app.command("doctor")(doctor)
 app.add_typer(account, name="account")
 app.command("backup")(backup)

@@ -1,7 +1,8 @@
 """The process behind ``greenroom up``: starts Ray, migrates, serves, and ends only what it started.
 
-Ray is shut down without ``serve.shutdown``, whose controller waits half a minute for its proxy: everything that must
-outlive this process is durable before anyone hears of it, so its end may be as sudden as a crash.
+Runs that execute leave their actors first, between two nodes. Ray is then shut down without ``serve.shutdown``, whose
+controller waits half a minute for its proxy: everything that must outlive this process is durable before anyone hears
+of it, so its end may be as sudden as a crash.
 """
 
 import signal
@@ -29,7 +30,9 @@ import ray.exceptions
 from rich.console import Console
 
 import serve_app
+from actors.calls import SUPERVISOR, ask
 from actors.client import Greenroom
+from actors.errors import ActorAwayError
 from actors.settings import Settings
 from actors.wiring import catalog_of
 from cli.demo_run import run_demo
@@ -48,6 +51,8 @@ NAMESPACE = "greenroom"
 LOGS = "/tmp/ray/session_latest/logs"
 READY_TIMEOUT_S = 120.0
 READY_INTERVAL_S = 0.2
+LAST_WORDS_S = 1.0
+"""How long the supervisor may take to say that runs have had their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,19 @@ def serve_until_stopped(settings: Settings, console: Console, is_demo: bool) -> 
         if not sample.form_id:
             sample = try_sample_form(settings, sample, address, console)
         console.print(welcome(settings, sample, address, own_ray), markup=False)
-        threading.Event().wait()
+        try:
+            threading.Event().wait()
+        finally:
+            asyncio.run(leave_runs(settings))
+
+
+async def leave_runs(settings: Settings) -> None:
+    """Return when no run executes any more, or ``GREENROOM_DRAIN_S`` is over; the next start goes on with them."""
+    try:
+        await asyncio.wait_for(ask(SUPERVISOR, "drain", patience_s=0.0), settings.drain_s + LAST_WORDS_S)
+    except (TimeoutError, ActorAwayError):
+        # As after a crash, then: what was in flight runs again.
+        pass
 
 
 def try_sample_form(settings: Settings, sample: Sample, address: str, console: Console) -> Sample:

@@ -66,6 +66,7 @@ _.do_begin
 
 # Called by name through actors.calls.
 _.recall
+_.is_draining
 
 # Called by name by the mail server of the tests.
 _.handle_RCPT

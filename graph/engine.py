@@ -16,6 +16,7 @@ from time import perf_counter
 
 from graph.containers import Containers
 from graph.effect_tasks import EffectTasks
+from graph.errors import RunLeftError
 from graph.events import (
     JsonObject,
     NodeStarted,
@@ -85,6 +86,7 @@ class Engine:
         """Begin a new run with checked ``inputs`` and run it to its end or first pause.
 
         Raises:
+            RunLeftError: as ``request_leave`` asked.
             GreenroomError: the recorder's; the run's tasks are cancelled, nothing more is told.
         """
         self._ledger.record(RunStarted(self._clock.now(), inputs, system, conversation or {}))
@@ -129,6 +131,15 @@ class Engine:
         self._segment.pause = reason
         self._segment.wake.set()
 
+    def request_leave(self) -> None:
+        """Let the run go on elsewhere: nodes that execute finish and nothing new starts, then RunLeftError ends this.
+
+        A run that has nothing left to start pauses or finishes instead. The facts of what it did are durable then;
+        ``recover`` in another process begins with what comes next.
+        """
+        self._segment.is_leaving = True
+        self._segment.wake.set()
+
     def update_variables(self, updates: Sequence[VariableUpdate]) -> None:
         """Give variables new values, also ones that did not exist; whatever starts from now on sees them."""
         self._segment.updates.extend(updates)
@@ -154,18 +165,21 @@ class Engine:
         while segment.ended and not self._is_over():
             self._settle_effect(segment.ended.popleft())
         self._inbox.take_up(is_resume=False)
-        if segment.pause is None:
+        if segment.may_begin:
             self._run_ready()
         is_idle = self._is_idle()
         if self._is_over() or (is_idle and not self.state.forms and not self.state.ready):
             return await self._finish()
+        if is_idle and self.state.ready and segment.is_leaving:
+            await self._ledger.flush()
+            raise RunLeftError(self.run_id)
         if is_idle:
             return None if self._containers.give_up_waiting() else await self._pause()
         if await self._is_about_to_pause():
             return None
         await self._ledger.flush()
         self._tasks.start_noted()
-        if segment.ended or (self.state.ready and segment.pause is None):
+        if segment.ended or (self.state.ready and segment.may_begin):
             await asyncio.sleep(0)
         elif not self._is_idle():
             await segment.wake.wait()
@@ -178,13 +192,13 @@ class Engine:
     def _is_idle(self) -> bool:
         """Whether nothing in the run can move without something from outside."""
         segment = self._segment
-        is_ready = bool(self.state.ready) and segment.pause is None
+        is_ready = bool(self.state.ready) and segment.may_begin
         return not (is_ready or segment.tasks or segment.effects or segment.ended or segment.inbox or segment.updates)
 
     async def _is_about_to_pause(self) -> bool:
         """Give forms that are being opened a moment, if all else waits: the pause then is the only append."""
         segment = self._segment
-        if segment.effects or self._ledger.is_empty or (self.state.ready and segment.pause is None):
+        if segment.effects or self._ledger.is_empty or (self.state.ready and segment.may_begin):
             return False
         if not all(self.state.node(self.state.executions[id_]).opens_form for id_ in segment.tasks):
             return False

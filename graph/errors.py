@@ -94,6 +94,19 @@ class NodeError(RefusedError):
         return self.message
 
 
+class RunLeftError(UnavailableError):
+    """A run was left between two nodes, as was asked for; whoever takes it over goes on with it."""
+
+    code = "run_left"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} goes on in another process"
+
+
 class SnapshotVersionError(DefectError):
     """A snapshot or journal was written by a version that this one cannot read; upgrade step by step."""
 

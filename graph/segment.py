@@ -42,6 +42,13 @@ class Segment:
     """Error text of a stop, an expiry or a limit; the first one ends the run as stopped."""
     pause: str | None = None
     """Reason of a command to pause: nothing new starts, and the run pauses once nothing executes."""
+    is_leaving: bool = False
+    """Whether nothing new starts because the run is to go on in another process."""
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether nodes that are ready may start."""
+        return self.pause is None and not self.is_leaving
 
     def stop(self, reason: str) -> None:
         """End the run as stopped with ``reason``, unless it was stopped before."""

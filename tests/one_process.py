@@ -39,6 +39,11 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """The clock of every HITL actor that is made; run actors are found in this process, and nobody tells a courier."""
+    return set_clock(monkeypatch)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Return the clock of every HITL actor that is made until ``monkeypatch`` is undone; see ``clock``."""
     clock = SetClock()
     monkeypatch.setattr(run_waker, "ask", _ask)
     monkeypatch.setattr(run_waker, "tell", _tell)
@@ -117,15 +122,23 @@ class OneProcess:
     """One life of the process; ``name``: of its run actor, which executes any number of runs."""
 
     def __init__(
-        self, data: Path, world: World, clock: SetClock, *, name: str = "first", dies_at: int = 0, commits: bool = False
+        self,
+        data: Path,
+        world: World,
+        clock: SetClock,
+        *,
+        name: str = "first",
+        dies_at: int = 0,
+        commits: bool = False,
+        **settings: Any,
     ) -> None:
         self.world, self.clock, self._name = world, clock, name
-        self.ports = ports = Ports(Settings(data_dir=data))
+        self.ports = ports = Ports(Settings(data_dir=data, **settings))
         self.lane = DyingLane(ports.database._writer, dies_at, commits)
         ports.database._writer = self.lane
         self._waker = LeasedWaker(self)
         self.hitl = _QuietHitl(ports.settings.plain, ports=ports, waker=self._waker)
-        self._around = Surroundings(ports.journal, ports.plans, world.chat, self.hitl, Limits(), clock)
+        self.around = Surroundings(ports.journal, ports.plans, world.chat, self.hitl, Limits(), clock)
         self._executing: set[RunSegment] = set()
         mails = MailSender(ports.forms, world, self._token_key, "https://greenroom.example", clock)  # pyrefly: ignore
         self._senders = {"mail": mails.send, "webhook": self._post}
@@ -235,7 +248,7 @@ class OneProcess:
             self._executing.discard(segment)
 
     def _segment(self, run_id: str) -> RunSegment:
-        return RunSegment(run_id, "lease", self._name, self._around)
+        return RunSegment(run_id, "lease", self._name, self.around)
 
 
 def copied(template: Path, folder: Path) -> Path:

@@ -57,12 +57,18 @@ def postgres_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return _database_url("postgresql", request, tmp_path)
 
 
+@pytest.fixture
+def new_postgres_url(postgres_server: str) -> str:
+    """The URL of a PostgreSQL database without any table."""
+    return _create(postgres_server, f"empty_{next(_numbers)}", "template1")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without any table, of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/data/greenroom.db"
-    return _create(request.getfixturevalue("postgres_server"), f"empty_{next(_numbers)}", "template1")
+    return request.getfixturevalue("new_postgres_url")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

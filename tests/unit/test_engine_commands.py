@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from factories import assigner, edge, end, human, iteration, llm, node, start, template
 from fakes import ScriptedChat
-from graph.events import NodeStarted, RunPaused, VariableUpdated
+from graph.errors import RunLeftError
+from graph.events import NodeFinished, NodeStarted, RunPaused, VariableUpdated
 from graph.nodes.kind import VariableUpdate
 from graph.ports import ChatDelta, InboxItem
 from graph.run_state import RunState
@@ -12,6 +15,7 @@ from graph.snapshot import dump_state
 from run_on_stage import RunOnStage, finished, graph, long_story
 
 CHAIN = [start(), llm("a"), llm("b"), end(a=["a", "text"], b=["b", "text"])]
+HUMAN_EDGES = [edge("start", "human"), edge("human", "end", "approve"), edge("human", "end", "reject")]
 CHAIN_EDGES = [edge("start", "a"), edge("a", "b"), edge("b", "end")]
 
 
@@ -188,3 +192,46 @@ async def test_pause_that_races_an_answer_takes_it_up_first():
     assert isinstance(outcome, RunPaused) and (outcome.message, outcome.form_ids) == ("night", [])
     assert (await run.resume()).outputs == {"c": "x"}
     assert finished(run).total_steps == 4
+
+
+async def test_run_that_is_left_goes_on_elsewhere_with_what_comes_next():
+    """The model in flight ends and is durable; the next process runs only what had not begun, nothing twice."""
+    run = RunOnStage(graph(CHAIN, CHAIN_EDGES), Gate())
+    engine = run.engine()
+    task = asyncio.create_task(engine.start({}, {}))
+    await run.chat.begun.wait()
+    engine.request_leave()
+    await asyncio.sleep(0)
+    assert not task.done()
+    run.chat.go.set()
+    with pytest.raises(RunLeftError) as caught:
+        await task
+    assert str(caught.value) == "run run-1 goes on in another process"
+    assert long_story(run.facts)[-1] == "OK a"
+    outcome = await run.engine(run.replayed()).recover(2, [])
+    assert outcome.outputs == {"a": "half whole", "b": "half whole"}
+    assert [request.name for request in run.chat.requests] == ["a", "b"]
+    assert [fact.node_id for fact in run.facts if isinstance(fact, NodeFinished)] == ["start", "a", "b", "end"]
+    run.check_replay()
+
+
+async def test_run_that_is_left_pauses_when_only_people_are_missing():
+    """With nothing left to start, a run that waits for people pauses as ever: it needs no process anyway."""
+    run = RunOnStage(graph([start(), human(), end(c=["human", "comment"])], HUMAN_EDGES))
+    engine = run.engine()
+    task = asyncio.create_task(engine.start({}, {}))
+    while not run.forms.requests:
+        await asyncio.sleep(0)
+    engine.request_leave()
+    assert isinstance(await task, RunPaused)
+
+
+async def test_run_that_is_left_before_its_start_is_kept():
+    """The start is durable, so that whoever takes the run over finds its inputs."""
+    run = RunOnStage(graph(CHAIN, CHAIN_EDGES))
+    engine = run.engine()
+    engine.request_leave()
+    with pytest.raises(RunLeftError):
+        await engine.start({}, {})
+    assert not [fact for fact in run.facts if isinstance(fact, NodeStarted)]
+    assert (await run.engine(run.replayed()).recover(2, [])).status == "succeeded"

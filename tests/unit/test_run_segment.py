@@ -164,6 +164,36 @@ async def test_executing_run_is_left_to_its_living_actor():
         await world.segment("a1").start(order())
 
 
+async def test_run_that_leaves_its_actor_goes_on_in_another():
+    """A node in flight ends first; the next actor runs only what had not begun, and whoever waits is sent there."""
+    world = World([*NODES[:2], f.end(out=["llm", "text"])], [f.edge("start", "llm"), f.edge("llm", "end")])
+    segment = world.segment("a0")
+    task = asyncio.create_task(segment.start(order()))
+    while not world.chat.requests:
+        await asyncio.sleep(0)
+    segment.leave()
+    with pytest.raises(RunElsewhereError) as caught:
+        await task
+    assert (caught.value.actor, segment.is_stuck) == ("a0", False)
+    assert (await world.journal.get("run")).status == "running"
+    assert (await world.segment("a1").go_on("a0")).outputs == {"out": "ab"}
+    facts = [fact for _, fact in await world.journal.read("run")]
+    assert [fact.node_id for fact in facts if isinstance(fact, NodeFinished)] == ["start", "llm", "end"]
+    assert len(world.chat.requests) == 1
+
+
+async def test_run_that_is_to_leave_before_it_is_restored_does_so():
+    """The wish comes while the journal is being read: nothing begins."""
+    world = World()
+    await crash_in_model_call(world)
+    segment = world.segment("a1")
+    segment.leave()
+    with pytest.raises(RunElsewhereError):
+        await segment.go_on("a0")
+    assert (await world.journal.get("run")).actor == "a1"
+    assert (await world.segment("a2").go_on("a1")).status == "paused"
+
+
 async def test_zombie_is_fenced_and_tells_nothing():
     """An actor that was taken for dead stores and tells nothing once a successor has written."""
     world = World()
