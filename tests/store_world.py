@@ -15,6 +15,7 @@ from hitl.submission import Submission
 from hitl.surface import Surface
 from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
+from store.bearers import BearerStore, SqlBearers
 from store.blobs import Blobs, MemoryBlobs
 from store.chats import ChatStore, SqlChats
 from store.database import Database, open_database
@@ -30,6 +31,7 @@ from store.listings import Listings, MemoryListings, SqlListings
 from store.logins import LoginStore, SqlLogins
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_bearers import MemoryBearers
 from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
@@ -69,6 +71,7 @@ class StoreWorld:
     listings: Listings
     chats: ChatStore
     sites: SiteStore
+    bearers: BearerStore
     database: Database | None = None
     rows: MemoryStore | None = None
 
@@ -78,7 +81,7 @@ def memory_world() -> StoreWorld:
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
     more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows), MemoryLogins(rows), MemoryDrafts(rows))
-    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows))
+    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows), MemoryBearers(rows))
     return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
@@ -89,7 +92,7 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
     more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database))
     more += (SqlLogins(database), SqlDrafts(database), SqlListings(database), SqlChats(database, blobs))
-    more += (SqlSites(database), database)
+    more += (SqlSites(database), SqlBearers(database), database)
     return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 
