@@ -21,13 +21,13 @@ from dataclasses import fields
 from typing import Any, Self
 
 import ray
-import uuid_utils
 
 from actors.calls import NAMESPACE, SUPERVISOR, find, hint_courier
 from actors.form_opening import may_answer_by_id
 from actors.inbox_client import InboxClient
 from actors.loop_thread import LoopThread
 from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch, order_run
+from actors.run_order import Starter, new_run
 from actors.runs import Runs
 from actors.settings import Settings
 from actors.start_actors import start_actors
@@ -41,7 +41,6 @@ from hitl.surface import Surface
 from store.errors import AppNotFoundError
 from store.form_record import Submitter
 from store.outbox import Delivery
-from store.run_record import NewRun
 
 INVOKE_SOURCE = "python"
 VIA = "python"
@@ -109,20 +108,23 @@ class Greenroom:
         """End the connection; runs go on. May be repeated."""
         self._loop.close()
 
-    def start(self, app: str, inputs: Mapping[str, Any] | None = None, *, user: str = "") -> RunHandle:
+    def start(
+        self, app: str, inputs: Mapping[str, Any] | None = None, *, user: str = "", traceparent: str | None = None
+    ) -> RunHandle:
         """Start a run of an app's published workflow; returns at once, the run waits for an actor if it has to.
 
         Args:
             app: name or id of the app.
             inputs: start inputs, name -> value.
             user: on whose behalf, as ``sys.user_id``; default: the account.
+            traceparent: the trace that the run joins (W3C Trace Context); None: one of its own.
 
         Raises:
             AppNotFoundError: there is no such app, or nothing of it is published.
             InvalidInputError: an input does not fit the start form.
             InvalidWorkflowError: the workflow cannot run.
         """
-        order = self._loop.call(self._order(app, inputs or {}, user))
+        order = self._loop.call(self._order(app, inputs or {}, user, traceparent))
         outcome = find(SUPERVISOR).run.options(name=f"start {order.run_id}").remote(order)
         return RunHandle(self, order.run_id, outcome)
 
@@ -207,27 +209,17 @@ class Greenroom:
         """
         return self._loop.call(self._resend(form_id))
 
-    async def _order(self, app: str, inputs: Mapping[str, Any], user: str) -> RunOrder:
+    async def _order(self, app: str, inputs: Mapping[str, Any], user: str, traceparent: str | None) -> RunOrder:
         ports = self._ports
         record = await ports.apps.find_app(app)
         version = await ports.apps.published(record.app_id)
         if version is None:
             raise AppNotFoundError(app)
         plan = await ports.plans.plan(version.version_id)
-        run = NewRun(
-            run_id=str(uuid_utils.uuid7()),
-            workspace_id=record.workspace_id,
-            app_id=record.app_id,
-            version_id=version.version_id,
-            mode=record.mode,
-            invoke_source=INVOKE_SOURCE,
-            created_by_role="account",
-            created_by_id=await self._account_id(record.workspace_id),
-            user=user or self._settings.account_email,
-            inputs=check_inputs(plan.start_form, dict(inputs)),
-            created_at=time.time(),
-        )
-        return order_run(run)
+        account_id = await self._account_id(record.workspace_id)
+        starter = Starter("account", account_id, user or self._settings.account_email, INVOKE_SOURCE)
+        checked = check_inputs(plan.start_form, dict(inputs))
+        return order_run(new_run(record, version.version_id, starter, checked, time.time(), traceparent))
 
     async def _account_id(self, workspace_id: str) -> str:
         settings = self._settings

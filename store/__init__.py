@@ -20,6 +20,8 @@ apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 console_tables.py             the schema of logins and drafts
 logins.py, login_record.py    LoginStore and SqlLogins: passwords, who is logged in, tries
+bearers.py, bearer_record.py   BearerStore and SqlBearers: bearer tokens and devices that ask for one;
+                              bearer_tables.py: their tables
 drafts.py                     DraftStore, SqlDrafts, MemoryDrafts: workflows as they are being edited
 listings.py                   Listings: the apps of a workspace, the runs of an app
 files.py, file_record.py      FileTable, SqlFiles and the shelves: files, whose they are, their content
@@ -38,7 +40,7 @@ kept_objects.py, blob_sweep.py  objects by path; unused large values deleted bes
 installation.py               values of the whole installation, such as the id of the form token key
 memory_store.py               the rows of the memory twins: memory_journal.py, memory_forms.py, memory_apps.py,
                               memory_accounts.py, memory_files.py, memory_decisions.py, memory_human_time.py,
-                              memory_outbox.py, memory_logins.py, memory_chats.py, memory_sites.py,
+                              memory_outbox.py, memory_logins.py, memory_bearers.py, memory_chats.py, memory_sites.py,
                               memory_mcp.py
 errors.py                     what can go wrong with the store
 """

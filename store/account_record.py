@@ -23,6 +23,14 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """A workspace that an account belongs to, and what it may do there."""
+
+    workspace: Workspace
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndUser:
     """A person who uses an app from outside, known by what the caller names them (``session_id``).
 

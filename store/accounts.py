@@ -11,7 +11,7 @@ import uuid_utils
 from sqlalchemy import Connection, bindparam, select
 
 from hitl.recipient import Member
-from store.account_record import Account, EndUser, Workspace, plain_email
+from store.account_record import Account, EndUser, Membership, Workspace, plain_email
 from store.database import AnyRow, AnySelect, Database
 from store.insert_once import insert_once
 from store.tables import accounts, end_users, members, workspaces
@@ -45,6 +45,10 @@ class AccountStore(Protocol):
         """Return every account of a workspace with its address, the longest known first."""
         ...
 
+    async def memberships(self, account_id: str) -> list[Membership]:
+        """Return the workspaces that an account belongs to, the oldest first."""
+        ...
+
     async def end_user(
         self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False
     ) -> EndUser:
@@ -65,6 +69,12 @@ _MEMBERS = (
     .join(members, members.c.account_id == accounts.c.account_id)
     .where(members.c.workspace_id == bindparam("key_workspace_id"))
     .order_by(accounts.c.created_at, accounts.c.account_id)
+)
+_MEMBERSHIPS = (
+    select(workspaces, members.c.role)
+    .join(members, members.c.workspace_id == workspaces.c.workspace_id)
+    .where(members.c.account_id == bindparam("key_account_id"))
+    .order_by(workspaces.c.workspace_id)
 )
 _END_USER = select(end_users).where(
     end_users.c.workspace_id == bindparam("key_workspace_id"),
@@ -120,6 +130,12 @@ class SqlAccounts:
         key = {"key_workspace_id": workspace_id}
         rows = await self._database.read(lambda connection: connection.execute(_MEMBERS, key).all())
         return [Member(row.account_id, row.email) for row in rows]
+
+    async def memberships(self, account_id: str) -> list[Membership]:
+        """Return the workspaces that an account belongs to; see AccountStore."""
+        key = {"key_account_id": account_id}
+        rows = await self._database.read(lambda connection: connection.execute(_MEMBERSHIPS, key).all())
+        return [Membership(Workspace(row.workspace_id, row.name, row.created_at), row.role) for row in rows]
 
     async def end_user(
         self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False

@@ -5,7 +5,7 @@ import time
 import uuid_utils
 
 from hitl.recipient import Member
-from store.account_record import Account, EndUser, Workspace, plain_email
+from store.account_record import Account, EndUser, Membership, Workspace, plain_email
 from store.memory_store import MemoryStore
 
 
@@ -49,6 +49,11 @@ class MemoryAccounts:
             (self._store.accounts[each] for each in ids), key=lambda each: (each.created_at, each.account_id)
         )
         return [Member(account.account_id, account.email) for account in found]
+
+    async def memberships(self, account_id: str) -> list[Membership]:
+        """Return the workspaces that an account belongs to; see AccountStore."""
+        roles = {of: role for (of, member), role in self._store.members.items() if member == account_id}
+        return [Membership(self._store.workspaces[each], roles[each]) for each in sorted(roles)]
 
     async def end_user(
         self, workspace_id: str, app_id: str, session_id: str, type: str, is_anonymous: bool = False

@@ -16,6 +16,7 @@ from hitl.recipient import Recipient
 from hitl.schedule import Moment
 from store.account_record import Account, EndUser, Workspace
 from store.app_record import ApiKey, AppRecord, WorkflowVersion
+from store.bearer_record import BearerToken, DeviceCode
 from store.blobs import Blobs, MemoryBlobs
 from store.chat_record import Conversation, ConversationVariable, Feedback, Message
 from store.file_record import FileRecord, FormUpload
@@ -80,6 +81,8 @@ class MemoryStore:
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     logins: dict[str, Login] = field(default_factory=dict)
     login_attempts: dict[bytes, tuple[float, int]] = field(default_factory=dict)
+    bearers: dict[str, BearerToken] = field(default_factory=dict)
+    devices: dict[bytes, DeviceCode] = field(default_factory=dict)
     drafts: dict[str, Any] = field(default_factory=dict)
     end_users: dict[str, EndUser] = field(default_factory=dict)
     files: dict[str, FileRecord] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, delete, inspect
 
 # Every table must be known, or its rows would stay behind.
 from store import (  # noqa: F401
+    bearer_tables,
     chat_tables,
     console_tables,
     decision_tables,

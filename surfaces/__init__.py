@@ -9,6 +9,7 @@ errors.py          what can be wrong with a request as such
 error_table.py     error code -> status, envelope, error event
 service_api.py     ``/v1``: info, parameters, run detail, forms; its routes
 run_endpoints.py   ``/v1``: run, stop, events
+run_start.py       runs as every surface starts them: checked, ordered, streamed
 chat_api.py        ``/v1``: messages of chatflows sent and stopped; the routes of conversations
 chat_order.py      a message -> the order of its run, with history and conversation variables
 chat_conversations.py  ``/v1``: conversations and their variables

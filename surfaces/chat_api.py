@@ -11,10 +11,10 @@ from actors.messages import RunOrder
 from graph.errors import InvalidInputError
 from graph.events import FormOpened, RunFinished, RunPaused
 from hitl.surface import Surface
-from surfaces.auth import calling_app, calling_user, named_user, require_chat
+from surfaces.auth import calling_app, named_user, require_chat
 from surfaces.chat_conversations import Conversations
 from surfaces.chat_history import Messages
-from surfaces.chat_order import Asking, conversation_of, order_message
+from surfaces.chat_order import conversation_of, order_message
 from surfaces.chat_schemas import ChatRequestPayload
 from surfaces.chat_shapes import blocking_message, blocking_pause
 from surfaces.error_table import error_event
@@ -22,9 +22,10 @@ from surfaces.errors import JournalGapError, MessageFailedError
 from surfaces.event_shapes import RunLabel
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection
-from surfaces.run_endpoints import KEY_HOLDERS, RunEndpoints, check_trace_session
+from surfaces.run_endpoints import RunEndpoints, check_trace_session, keyed_starter
 from surfaces.run_events import position_of, single
-from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
+from surfaces.run_start import RunStart, run_start, started_stream, stream_reply
+from surfaces.run_stream import dispositions_of, label_of
 from surfaces.schemas import checked, read_object, run_reply
 from surfaces.sse import event_frame
 
@@ -45,16 +46,15 @@ class ChatMessages:
         payload = checked(ChatRequestPayload, body)
         check_trace_session(request, payload)
         version_id = await self._runs.version(app, payload.workflow_id or None)
-        plan = await self._ports.plans.plan(version_id)
-        end_user = await calling_user(app, user, self._ports)
-        asking = Asking(app, version_id, plan, user, end_user, KEY_HOLDERS.invoke_source)
-        return await self.answer(asking, payload, Surface.SERVICE_API, position_of(request) is not None)
+        starter = await keyed_starter(app, user, self._ports)
+        start = await run_start(request, app, version_id, starter, self._ports)
+        return await self.answer(start, payload, Surface.SERVICE_API, position_of(request) is not None)
 
-    async def answer(self, asking: Asking, payload: ChatRequestPayload, surface: Surface, has_ids: bool) -> Response:
+    async def answer(self, start: RunStart, payload: ChatRequestPayload, surface: Surface, has_ids: bool) -> Response:
         """Answer one message, in the mode that it asks for.
 
         Args:
-            asking: who asks what.
+            start: who asks what.
             payload: the message.
             surface: the one that the answer goes out on.
             has_ids: whether the events of a stream carry ids.
@@ -66,27 +66,26 @@ class ChatMessages:
         """
         held, named = None, payload.conversation_id
         if named is not None:
-            held = await conversation_of(named, asking.owner, self._ports)
+            held = await conversation_of(named, start.conversation_owner, self._ports)
         is_stream = payload.response_mode == "streaming"
         try:
-            order = await order_message(asking, payload, held, self._ports)
+            order = await order_message(start, payload, held, self._ports)
         except InvalidInputError as error:
             if not is_stream:
                 raise
             begun = {"conversation_id": named, "message_id": None, "created_at": int(self._ports.clock.now())}
-            return self._runs.stream(single(event_frame(error_event(error, None, begun))))
+            return stream_reply(single(event_frame(error_event(error, None, begun))), self._ports)
         label = await label_of(order.run, surface, self._ports, order.system["conversation_id"])
         if not is_stream:
             return run_reply(await self.whole(order, label))
-        batches = await first_word(self._ports.runs.start_and_follow(order))
-        return self._runs.stream(event_frames(batches, RunProjection(label), self._ports, has_ids=has_ids))
+        return await started_stream(order, label, self._ports, has_ids=has_ids)
 
     async def stop(self, request: Request) -> Response:
         """Stop the run of a message of the calling user; success is all that anybody is told, and durable by then."""
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_chat(app)
-        return await self._runs.stopped(request, app, user)
+        return await self._runs.stopped(request, app, await keyed_starter(app, user, self._ports))
 
     async def whole(self, order: RunOrder, label: RunLabel) -> dict[str, Any]:
         """Run a message and return the reply of blocking mode, made of the facts that a stream would have told.

@@ -7,7 +7,7 @@ Source: spec/http.md 3.10, spec/graph.md 3.6 and 4.11.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import uuid_utils
@@ -15,7 +15,6 @@ import uuid_utils
 from actors.messages import RunOrder
 from graph.nodes.prompt_memory import HISTORY
 from graph.plan import Plan
-from graph.start_form import check_inputs
 from graph.value_types import ValueType, is_valid
 from graph.workflow import Variable
 from store.account_record import EndUser
@@ -24,34 +23,14 @@ from store.chat_record import Conversation, ConversationOwner, ConversationVaria
 from store.run_record import NewRun
 from surfaces.chat_schemas import ChatRequestPayload
 from surfaces.errors import ResourceNotFoundError
-from surfaces.input_files import file_values, owner_of, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
+from surfaces.run_start import RunStart, checked_run
 
 NEW_NAME: Final = "New conversation"
 """The name of a conversation that shall not be named after its first question."""
 _NAME_LENGTH: Final = 50
 _HISTORY_MESSAGES: Final = 200
 _NUMBERS: Final = frozenset({ValueType.NUMBER, ValueType.INTEGER, ValueType.FLOAT})
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Who sends a message to what: ``version_id`` and ``plan`` of the workflow that runs; ``user``: the caller's name.
-
-    ``invoke_source``: the surface through which the run starts, by its wire name.
-    """
-
-    app: AppRecord
-    version_id: str
-    plan: Plan
-    user: str
-    end_user: EndUser
-    invoke_source: str
-
-    @property
-    def owner(self) -> ConversationOwner:
-        """Whose the conversation is."""
-        return conversation_owner(self.app, self.end_user)
 
 
 def conversation_owner(app: AppRecord, end_user: EndUser) -> ConversationOwner:
@@ -72,12 +51,12 @@ async def conversation_of(conversation_id: str, owner: ConversationOwner, ports:
 
 
 async def order_message(
-    asking: Asking, payload: ChatRequestPayload, held: Conversation | None, ports: SurfacePorts
+    start: RunStart, payload: ChatRequestPayload, held: Conversation | None, ports: SurfacePorts
 ) -> RunOrder:
     """Return the order of the run of one message.
 
     Args:
-        asking: who asks what.
+        start: who asks what.
         payload: the message.
         held: the conversation that it continues, None for a new one. Start inputs that the message leaves out are
             taken from its first message.
@@ -86,32 +65,16 @@ async def order_message(
     Raises:
         InvalidInputError: an input or file does not fit; the text names it.
     """
-    now = ports.clock.now()
     given = {**(held.inputs if held else {}), **payload.inputs}
-    checked = check_inputs(asking.plan.start_form, given)
-    uploads = await uploads_in([*checked.values(), payload.files], owner_of(asking.end_user), ports)
-    inputs = with_file_values(asking.plan.start_form, checked, uploads)
-    files = file_values(payload.files or [], "files", uploads)
-    conversation = held or _new_conversation(asking, payload, inputs, now)
-    run = NewRun(
-        run_id=str(uuid_utils.uuid7()),
-        workspace_id=asking.app.workspace_id,
-        app_id=asking.app.app_id,
-        version_id=asking.version_id,
-        mode=asking.app.mode,
-        invoke_source=asking.invoke_source,
-        created_by_role="end_user",
-        created_by_id=asking.end_user.end_user_id,
-        user=asking.user,
-        inputs=inputs,
-        created_at=now,
-    )
-    number, declared = conversation.conversation_id, asking.plan.workflow.conversation
+    run, files = await checked_run(start, given, payload.files, ports)
+    now, inputs = run.created_at, run.inputs
+    conversation = held or _new_conversation(start, payload, inputs, now)
+    number, declared = conversation.conversation_id, start.plan.workflow.conversation
     kept = {each.name: each for each in await ports.chats.variables(number)}
     missing = tuple(_begun(variable, now) for variable in declared if variable.name not in kept)
     message = Message(run.run_id, number, payload.query, inputs, files, now)
     new = NewMessage(replace(conversation, updated_at=now), message, missing, is_first=held is None)
-    system = await _system(run, message, asking.plan, ports)
+    system = await _system(run, message, start.plan, ports)
     return RunOrder(run, system, stored_values(declared, kept), new)
 
 
@@ -134,10 +97,10 @@ async def _system(run: NewRun, message: Message, plan: Plan, ports: SurfacePorts
     return system
 
 
-def _new_conversation(asking: Asking, payload: ChatRequestPayload, inputs: dict[str, Any], now: float) -> Conversation:
+def _new_conversation(start: RunStart, payload: ChatRequestPayload, inputs: dict[str, Any], now: float) -> Conversation:
     name = title_of(payload.query) if payload.auto_generate_name else NEW_NAME
-    introduction = asking.plan.workflow.features.get("opening_statement") or ""
-    return Conversation(str(uuid_utils.uuid7()), asking.owner, name, inputs, str(introduction), now, now)
+    introduction = start.plan.workflow.features.get("opening_statement") or ""
+    return Conversation(str(uuid_utils.uuid7()), start.conversation_owner, name, inputs, str(introduction), now, now)
 
 
 def title_of(query: str) -> str:

@@ -9,9 +9,8 @@ Source: spec/hitl.md 1.8 "Console", spec/http.md 7.3.
 from typing import Any, Final
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict
 
-from actors.messages import KnownFiles, SubmitOrder
+from actors.messages import KnownFiles
 from hitl.digest import form_digest
 from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
 from hitl.form import Form, FormStatus
@@ -23,22 +22,17 @@ from store.form_record import Submitter
 from store.login_record import LoggedIn
 from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
+from surfaces.form_answers import submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, recipients_files
 from surfaces.ports import SurfacePorts
-from surfaces.schemas import checked, read_object, reply
+from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
 
 _RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
 
 
-class ConsoleAnswer(BaseModel):
-    """The body of an answer. ``form_digest``: of what was shown, as the form names it; null: not told."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    inputs: dict[str, Any]
-    action: str
-    form_digest: str | None = None
+class ConsoleAnswer(HumanInputFormSubmitPayload):
+    """The body of an answer of an account."""
 
 
 class ConsoleForms:
@@ -152,17 +146,8 @@ async def answer_form(
     owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
     own = await known_files(answer.inputs, owner, ports)
     uploaded = await recipients_files(answer.inputs, recipient, ports)
+    files = KnownFiles(uploads={**own.uploads, **uploaded.uploads})
+    by = login.account.account_id
     return await ports.submissions.submit(
-        SubmitOrder(
-            form_id=form.form_id,
-            recipient_id=recipient.recipient_id,
-            generation=recipient.generation,
-            action=answer.action,
-            inputs=answer.inputs,
-            via=Surface.CONSOLE,
-            account_id=login.account.account_id,
-            files=KnownFiles(uploads={**own.uploads, **uploaded.uploads}),
-            form_digest=answer.form_digest,
-            key_hash=key_hash,
-        )
+        submit_order(recipient, answer, Surface.CONSOLE, files, key_hash=key_hash, account_id=by)
     )

@@ -6,38 +6,28 @@ How a run was started decides who is asked by its forms (spec/hitl.md 1.11): ``d
 Source: spec/http.md 7.2-7.4, spec/hitl.md 4.8.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import uuid_utils
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from actors.messages import RunOrder, order_run
-from graph.errors import InvalidInputError
-from graph.inbox import STOPPED_BY_USER
-from graph.start_form import check_inputs
+from actors.run_order import Starter
 from hitl.form import Form, FormStatus
 from hitl.recipient import DEBUGGER, EXPLORE, RecipientType
 from hitl.surface import Surface
 from store.app_record import AppRecord
-from store.file_record import FileOwner
 from store.login_record import LoggedIn
-from store.run_record import NewRun, RunRecord
+from store.run_record import RunRecord
 from surfaces.auth import require_mode
 from surfaces.console_auth import calling_account, require_role
 from surfaces.console_drafts import app_of_workspace, draft_version
-from surfaces.error_table import error_event
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
-from surfaces.input_files import file_values, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
-from surfaces.projections import RunProjection
-from surfaces.run_endpoints import canonical_id
-from surfaces.run_events import is_true, position_of, run_events, single
-from surfaces.run_stream import event_frames, first_word, label_of
+from surfaces.run_endpoints import RunEndpoints, canonical_id
+from surfaces.run_events import is_true, position_of, run_events
+from surfaces.run_start import run_start, streamed_run
 from surfaces.schemas import checked, read_object, reply
-from surfaces.sse import EventStream, event_frame, with_pings
 
 _RUN_NOT_FOUND: Final = "Workflow run not found"
 
@@ -56,6 +46,7 @@ class ConsoleRuns:
 
     def __init__(self, ports: SurfacePorts) -> None:
         self._ports = ports
+        self._runs = RunEndpoints(ports, Surface.CONSOLE)
 
     async def run_draft(self, request: Request) -> Response:
         """Run the draft of an app as its author; a stream."""
@@ -65,7 +56,7 @@ class ConsoleRuns:
         require_mode(app, "workflow")
         body = checked(ConsoleRunPayload, await read_object(request, self._ports.max_body_bytes))
         version_id = await draft_version(app, login, self._ports)
-        return await self._run(request, app, version_id, DEBUGGER, login, body)
+        return await self._run(request, app, version_id, _starter(login, DEBUGGER), body)
 
     async def run_installed(self, request: Request) -> Response:
         """Run the published version of an app inside the console; a stream."""
@@ -75,23 +66,19 @@ class ConsoleRuns:
         body = checked(ConsoleRunPayload, await read_object(request, self._ports.max_body_bytes))
         if not app.published_version_id:
             raise AppUnavailableError()
-        return await self._run(request, app, app.published_version_id, EXPLORE, login, body)
+        return await self._run(request, app, app.published_version_id, _starter(login, EXPLORE), body)
 
     async def stop(self, request: Request) -> Response:
         """Stop a run that the account has started; success is all that anybody is told, and durable by then."""
         login = await calling_account(request, self._ports)
         app = await app_of_workspace(request.path_params["app_id"], login, self._ports)
-        run_id = canonical_id(request.path_params["task_id"])
-        record = await self._ports.journal.get(run_id) if run_id else None
-        if record is not None and record.app_id == app.app_id and _is_theirs(record, login) and not record.is_terminal:
-            await self._ports.runs.stop(record.run_id, STOPPED_BY_USER)
-        return reply({"result": "success"})
+        return await self._runs.stopped(request, app, _starter(login, EXPLORE))
 
     async def events(self, request: Request) -> Response:
         """Follow a run that the account has started."""
         login = await calling_account(request, self._ports)
         record = await self._record(request, login)
-        if not _is_theirs(record, login):
+        if not _starter(login, EXPLORE).has_started(record):
             raise ResourceNotFoundError(_RUN_NOT_FOUND)
         until_pause = not is_true(request, "continue_on_pause")
         return await run_events(request, record, Surface.CONSOLE, self._ports, until_pause=until_pause)
@@ -128,48 +115,16 @@ class ConsoleRuns:
         return record
 
     async def _run(
-        self,
-        request: Request,
-        app: AppRecord,
-        version_id: str,
-        invoke_source: str,
-        login: LoggedIn,
-        body: ConsoleRunPayload,
+        self, request: Request, app: AppRecord, version_id: str, starter: Starter, body: ConsoleRunPayload
     ) -> Response:
-        position = position_of(request)
-        try:
-            order = await self._order(app, version_id, invoke_source, login, body)
-        except InvalidInputError as error:
-            return EventStream(single(event_frame(error_event(error, None))))
-        label = await label_of(order.run, Surface.CONSOLE, self._ports)
+        has_ids = position_of(request) is not None
+        start = await run_start(request, app, version_id, starter, self._ports)
         # Whoever uses an installed app is told as much as users of its web app.
-        label = replace(label, is_reduced=invoke_source == EXPLORE)
-        batches = await first_word(self._ports.runs.start_and_follow(order))
-        frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return EventStream(with_pings(frames, self._ports.ping_interval_s))
-
-    async def _order(
-        self, app: AppRecord, version_id: str, invoke_source: str, login: LoggedIn, body: ConsoleRunPayload
-    ) -> RunOrder:
-        plan = await self._ports.plans.plan(version_id)
-        checked_inputs = check_inputs(plan.start_form, body.inputs)
-        owner = FileOwner(app.workspace_id, app.app_id, "account", login.account.account_id)
-        uploads = await uploads_in([*checked_inputs.values(), body.files], owner, self._ports)
-        run = NewRun(
-            run_id=str(uuid_utils.uuid7()),
-            workspace_id=app.workspace_id,
-            app_id=app.app_id,
-            version_id=version_id,
-            mode=app.mode,
-            invoke_source=invoke_source,
-            created_by_role="account",
-            created_by_id=login.account.account_id,
-            user="",
-            inputs=with_file_values(plan.start_form, checked_inputs, uploads),
-            created_at=self._ports.clock.now(),
+        is_reduced = starter.invoke_source == EXPLORE
+        return await streamed_run(
+            start, body.inputs, body.files, Surface.CONSOLE, self._ports, has_ids=has_ids, is_reduced=is_reduced
         )
-        return order_run(run, file_values(body.files or [], "files", uploads))
 
 
-def _is_theirs(record: RunRecord, login: LoggedIn) -> bool:
-    return record.created_by_role == "account" and record.created_by_id == login.account.account_id
+def _starter(login: LoggedIn, invoke_source: str) -> Starter:
+    return Starter("account", login.account.account_id, "", invoke_source)

@@ -19,7 +19,6 @@ from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 
-from actors.messages import SubmitOrder
 from graph.errors import GreenroomError
 from hitl.errors import (
     FormAlreadySubmittedError,
@@ -34,12 +33,14 @@ from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, FormRateLimitError
+from surfaces.form_answers import submit_order
 from surfaces.form_limits import FormUse
 from surfaces.form_lookup import form_of_token
 from surfaces.form_view import Entered, ShownForm, form_page, message_page, page_headers
 from surfaces.input_files import recipients_files
 from surfaces.page_answer import PageAnswer, page_answer, sent_page
 from surfaces.ports import SurfacePorts
+from surfaces.schemas import HumanInputFormSubmitPayload
 
 _COOKIE: Final = "greenroom_form"
 _GUARD_VERSION: Final = b"greenroom form page guard 1"
@@ -94,19 +95,10 @@ class FormPage:
 
     async def _refusal(self, match: TokenMatch, action: str, digest: str | None, answer: PageAnswer) -> tuple[str, int]:
         """Submit the answer; return why it does not fit, "" when it was taken, and the HTTP status of that."""
+        given = HumanInputFormSubmitPayload(inputs=answer.inputs, action=action, form_digest=digest)
+        files = await recipients_files(answer.inputs, match.recipient, self._ports)
         try:
-            await self._ports.submissions.submit(
-                SubmitOrder(
-                    form_id=match.form.form_id,
-                    recipient_id=match.recipient.recipient_id,
-                    generation=match.generation,
-                    action=action,
-                    inputs=answer.inputs,
-                    via=Surface.WEB,
-                    files=await recipients_files(answer.inputs, match.recipient, self._ports),
-                    form_digest=digest,
-                )
-            )
+            await self._ports.submissions.submit(submit_order(match.recipient, given, Surface.WEB, files))
         except (InvalidSubmissionError, FormChangedError) as error:
             return str(domain_error(error)), answer_for(error).status
         return "", 200

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
+from actors.run_order import Starter
 from graph.errors import DefectError, GreenroomError, RefusedError
 from hitl.recipient import MCP
 from hitl.surface import Surface
@@ -23,13 +24,14 @@ from store.mcp_record import McpServer
 from store.mcp_servers import McpServerStore
 from surfaces.auth import calling_user
 from surfaces.chat_api import ChatMessages
-from surfaces.chat_order import Asking, order_message
+from surfaces.chat_order import order_message
 from surfaces.chat_schemas import ChatRequestPayload
 from surfaces.error_table import UNKNOWN, answer_for, domain_error
 from surfaces.errors import BadRequestError, BodyTooLargeError, InvalidParamError, MessageFailedError
 from surfaces.mcp_tool import QUERY, error_result, result_of_message, result_of_workflow, tool_of
 from surfaces.ports import SurfacePorts
-from surfaces.run_endpoints import Callers, RunEndpoints
+from surfaces.run_endpoints import RunEndpoints
+from surfaces.run_start import RunStart, run_start
 from surfaces.run_stream import label_of
 from surfaces.schemas import WorkflowRunPayload, checked, object_in, read_body, reply
 
@@ -41,7 +43,6 @@ INTERNAL_ERROR: Final = -32603
 
 AGENT: Final = "mcp"
 """The type of the end user that all callers of one server are."""
-AGENTS: Final = Callers(Surface.MCP, AGENT, MCP)
 VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """The versions of the protocol that are spoken here, the newest first; in this part of it they do not differ."""
 
@@ -79,7 +80,7 @@ class Mcp:
     def __init__(self, ports: SurfacePorts, servers: McpServerStore) -> None:
         self._ports = ports
         self._servers = servers
-        self._runs = RunEndpoints(ports, AGENTS)
+        self._runs = RunEndpoints(ports, Surface.MCP)
         self._chat = ChatMessages(ports)
 
     async def message(self, request: Request) -> Response:
@@ -155,22 +156,23 @@ class Mcp:
         public_url = self._ports.public_url
         if called.app.mode == "workflow":
             payload = WorkflowRunPayload(inputs=dict(arguments), response_mode="blocking")
-            told = await self._runs.whole(request, called.app, called.server.server_id, payload)
+            told = await self._runs.whole(await self._start(request, called), payload)
             return result_of_workflow(told, public_url)
         inputs = {name: value for name, value in arguments.items() if name != QUERY}
         message = checked(ChatRequestPayload, {"query": arguments.get(QUERY, ""), "inputs": inputs})
         try:
-            return result_of_message(await self._answer(called, message), public_url)
+            return result_of_message(await self._answer(await self._start(request, called), message), public_url)
         except MessageFailedError as error:
             return error_result(str(error))
 
-    async def _answer(self, called: Called, payload: ChatRequestPayload) -> dict[str, Any]:
+    async def _start(self, request: Request, called: Called) -> RunStart:
+        end_user = await calling_user(called.app, called.server.server_id, self._ports, AGENT)
+        version_id = await self._runs.version(called.app, None)
+        return await run_start(request, called.app, version_id, Starter.of_end_user(end_user, MCP), self._ports)
+
+    async def _answer(self, start: RunStart, payload: ChatRequestPayload) -> dict[str, Any]:
         """Answer a message in a conversation of its own and return the reply of blocking mode."""
-        app, user = called.app, called.server.server_id
-        version_id = await self._runs.version(app, None)
-        plan = await self._ports.plans.plan(version_id)
-        end_user = await calling_user(app, user, self._ports, AGENT)
-        order = await order_message(Asking(app, version_id, plan, user, end_user, MCP), payload, None, self._ports)
+        order = await order_message(start, payload, None, self._ports)
         label = await label_of(order.run, Surface.MCP, self._ports, order.system["conversation_id"])
         return await self._chat.whole(order, label)
 

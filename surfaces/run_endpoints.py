@@ -3,57 +3,43 @@
 Source: spec/http.md 2.3, 3.1, 3.2, 3.4 and 3.6; spec/hitl.md 4.7, 5.3 and 5.4.
 """
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import uuid_utils
 from fastapi import Request, Response
 
-from actors.messages import RunOrder, RunOutcome, order_run
-from actors.trace_context import TRACEPARENT, checked_traceparent
-from graph.errors import InvalidInputError
+from actors.messages import RunOutcome
+from actors.run_order import Starter
 from graph.events import RunFinished, RunPaused
 from graph.inbox import STOPPED_BY_USER
-from graph.plan import Plan
-from graph.start_form import check_inputs
 from hitl.surface import Surface
 from store.app_record import AppRecord
-from store.run_record import NewRun, RunRecord
-from surfaces.auth import END_USER_TYPE, calling_app, calling_user, named_user, require_mode
-from surfaces.error_table import error_event
+from surfaces.auth import calling_app, calling_user, named_user, require_mode
 from surfaces.errors import BadRequestError, InvalidParamError, ResourceNotFoundError
 from surfaces.event_shapes import RunLabel
-from surfaces.input_files import file_values, owner_of, uploads_in, with_file_values
 from surfaces.ports import SurfacePorts
-from surfaces.projections import RunProjection, blocking_reply
-from surfaces.run_events import is_true, position_of, run_events, single
-from surfaces.run_stream import dispositions_of, event_frames, first_word, label_of
+from surfaces.projections import blocking_reply
+from surfaces.run_events import is_true, position_of, run_events
+from surfaces.run_start import RunStart, run_start, streamed_run, workflow_order
+from surfaces.run_stream import dispositions_of, label_of
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply, run_reply
-from surfaces.sse import EventStream, event_frame, with_pings
 
+BY_KEY: Final = "service-api"
+"""The invoke source of runs that holders of an app's key start."""
 _TRACE_SESSION_LENGTH: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
-    """Whose runs they are. ``user_type``: the type of their end users; ``invoke_source``: what is kept with a run."""
-
-    surface: Surface
-    user_type: str
-    invoke_source: str
-
-
-KEY_HOLDERS: Final = Callers(Surface.SERVICE_API, END_USER_TYPE, "service-api")
+async def keyed_starter(app: AppRecord, user: str, ports: SurfacePorts) -> Starter:
+    """Return the end user whom a holder of the app's key calls ``user``, as somebody who starts runs."""
+    return Starter.of_end_user(await calling_user(app, user, ports), BY_KEY)
 
 
 class RunEndpoints:
     """Runs for the holders of an app's key; what needs no key of it, for the callers of another surface too."""
 
-    def __init__(self, ports: SurfacePorts, callers: Callers = KEY_HOLDERS) -> None:
+    def __init__(self, ports: SurfacePorts, surface: Surface = Surface.SERVICE_API) -> None:
         self._ports = ports
-        self._callers = callers
+        self._surface = surface
 
     async def run(self, request: Request) -> Response:
         """Run the app's published workflow, or the version that the path names."""
@@ -63,38 +49,32 @@ class RunEndpoints:
         require_mode(app, "workflow")
         payload = checked(WorkflowRunPayload, body)
         check_trace_session(request, payload)
-        return await self.started(request, app, user, payload)
+        return await self.started(request, app, await keyed_starter(app, user, self._ports), payload)
 
-    async def started(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> Response:
-        """Run the app's published workflow, or the version that the path names, for ``user``."""
-        version_id = await self.version(app, request.path_params.get("workflow_id"))
-        plan = await self._ports.plans.plan(version_id)
-        is_stream = payload.response_mode == "streaming"
-        position = position_of(request)
-        try:
-            order = await self._order(app, user, version_id, plan, payload, request)
-        except InvalidInputError as error:
-            if not is_stream:
-                raise
-            return self.stream(single(event_frame(error_event(error, None))))
-        label = await label_of(order.run, self._callers.surface, self._ports)
-        if not is_stream:
-            return run_reply(await self._outcome_reply(await self._ports.runs.start(order), label))
-        batches = await first_word(self._ports.runs.start_and_follow(order))
-        frames = event_frames(batches, RunProjection(label), self._ports, has_ids=position is not None)
-        return self.stream(frames)
+    async def started(
+        self,
+        request: Request,
+        app: AppRecord,
+        starter: Starter,
+        payload: WorkflowRunPayload,
+        named_version: str | None = None,
+    ) -> Response:
+        """Run the app's published workflow for ``starter``, or the version that the path or the caller names."""
+        version_id = await self.version(app, named_version or request.path_params.get("workflow_id"))
+        start = await run_start(request, app, version_id, starter, self._ports)
+        has_ids = position_of(request) is not None
+        if payload.response_mode == "streaming":
+            return await streamed_run(start, payload.inputs, payload.files, self._surface, self._ports, has_ids=has_ids)
+        return run_reply(await self.whole(start, payload))
 
-    async def whole(self, request: Request, app: AppRecord, user: str, payload: WorkflowRunPayload) -> dict[str, Any]:
-        """Run the app's published workflow for ``user`` and return the reply of blocking mode.
+    async def whole(self, start: RunStart, payload: WorkflowRunPayload) -> dict[str, Any]:
+        """Run a workflow app and return the reply of blocking mode.
 
         Raises:
-            InvalidParamError: nothing is published.
-            InvalidInputError: an input does not fit; the text names it.
+            InvalidInputError: an input or file does not fit; the text names it.
         """
-        version_id = await self.version(app, None)
-        plan = await self._ports.plans.plan(version_id)
-        order = await self._order(app, user, version_id, plan, payload, request)
-        label = await label_of(order.run, self._callers.surface, self._ports)
+        order = await workflow_order(start, payload.inputs, payload.files, self._ports)
+        label = await label_of(order.run, self._surface, self._ports)
         return await self._outcome_reply(await self._ports.runs.start(order), label)
 
     async def stop(self, request: Request) -> Response:
@@ -102,13 +82,14 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(await read_object(request, self._ports.max_body_bytes))
         require_mode(app, "workflow")
-        return await self.stopped(request, app, user)
+        return await self.stopped(request, app, await keyed_starter(app, user, self._ports))
 
-    async def stopped(self, request: Request, app: AppRecord, user: str) -> Response:
-        """Stop the run that the path names if it is one of ``user``."""
+    async def stopped(self, request: Request, app: AppRecord, starter: Starter) -> Response:
+        """Stop the run that the path names if it is one of ``starter``."""
         run_id = canonical_id(request.path_params["task_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
-        if record is not None and not record.is_terminal and await self._is_of(record, app, user):
+        is_theirs = record is not None and record.app_id == app.app_id and starter.has_started(record)
+        if record is not None and is_theirs and not record.is_terminal:
             await self._ports.runs.stop(record.run_id, STOPPED_BY_USER)
         return reply({"result": "success"})
 
@@ -117,15 +98,16 @@ class RunEndpoints:
         app = await calling_app(request, self._ports)
         user = named_user(request.query_params)
         require_mode(app, "workflow", "advanced-chat")
-        return await self.followed(request, app, user, until_pause=not is_true(request, "continue_on_pause"))
+        starter = await keyed_starter(app, user, self._ports)
+        return await self.followed(request, app, starter, until_pause=not is_true(request, "continue_on_pause"))
 
-    async def followed(self, request: Request, app: AppRecord, user: str, *, until_pause: bool) -> Response:
-        """Follow the run that the path names if it is one of ``user``."""
+    async def followed(self, request: Request, app: AppRecord, starter: Starter, *, until_pause: bool) -> Response:
+        """Follow the run that the path names if it is one of ``starter``."""
         run_id = canonical_id(request.path_params["run_id"])
         record = await self._ports.journal.get(run_id) if run_id else None
-        if record is None or not await self._is_of(record, app, user):
+        if record is None or record.app_id != app.app_id or not starter.has_started(record):
             raise ResourceNotFoundError("Workflow run not found")
-        return await run_events(request, record, self._callers.surface, self._ports, until_pause=until_pause)
+        return await run_events(request, record, self._surface, self._ports, until_pause=until_pause)
 
     async def version(self, app: AppRecord, named: str | None) -> str:
         """Return the id of the version to run: the published one, or the one that the caller names.
@@ -146,30 +128,6 @@ class RunEndpoints:
         if version is None or version.app_id != app.app_id:
             raise ResourceNotFoundError(f"Workflow not found with id: {version_id}")
         return version_id
-
-    async def _order(
-        self, app: AppRecord, user: str, version_id: str, plan: Plan, payload: WorkflowRunPayload, request: Request
-    ) -> RunOrder:
-        checked_inputs = check_inputs(plan.start_form, payload.inputs)
-        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
-        uploads = await uploads_in([*checked_inputs.values(), payload.files], owner_of(end_user), self._ports)
-        inputs = with_file_values(plan.start_form, checked_inputs, uploads)
-        files = file_values(payload.files or [], "files", uploads)
-        run = NewRun(
-            run_id=str(uuid_utils.uuid7()),
-            workspace_id=app.workspace_id,
-            app_id=app.app_id,
-            version_id=version_id,
-            mode=app.mode,
-            invoke_source=self._callers.invoke_source,
-            created_by_role="end_user",
-            created_by_id=end_user.end_user_id,
-            user=user,
-            inputs=inputs,
-            created_at=self._ports.clock.now(),
-            traceparent=checked_traceparent(request.headers.get(TRACEPARENT)),
-        )
-        return order_run(run, files)
 
     async def _outcome_reply(self, outcome: RunOutcome, label: RunLabel) -> dict[str, Any]:
         form_ids = [form.form_id for form in outcome.forms]
@@ -193,17 +151,6 @@ class RunEndpoints:
             )
         told = blocking_reply(label, fact, outcome.forms, shown, outcome.created_at)
         return self._ports.links.refreshed(told, label.app_id)
-
-    async def _is_of(self, record: RunRecord, app: AppRecord, user: str) -> bool:
-        """Whether a run is one that this user of this app has started."""
-        if record.app_id != app.app_id or record.created_by_role != "end_user":
-            return False
-        end_user = await calling_user(app, user, self._ports, self._callers.user_type)
-        return record.created_by_id == end_user.end_user_id
-
-    def stream(self, frames: AsyncGenerator[bytes]) -> Response:
-        """Return the response that streams ``frames``, with pings."""
-        return EventStream(with_pings(frames, self._ports.ping_interval_s))
 
 
 def canonical_id(text: str) -> str | None:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
-from actors.messages import SubmitOrder
 from graph.events import RunStarted
 from hitl.form_state import check_open
 from hitl.surface import Surface
@@ -20,7 +19,7 @@ from surfaces.asgi import REFERENCE_VERSION
 from surfaces.auth import calling_app, calling_key_id, calling_user, idempotency_key_hash, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
-from surfaces.form_answers import shown_form
+from surfaces.form_answers import shown_form, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
@@ -123,21 +122,17 @@ class ServiceApi:
         answer, key_hash = checked(HumanInputFormSubmitPayload, body), idempotency_key_hash(request)
         match = await self._form(request, app.app_id)
         submitter = await calling_user(app, user, self._ports)
-        await self._ports.submissions.submit(
-            SubmitOrder(
-                form_id=match.form.form_id,
-                recipient_id=match.recipient.recipient_id,
-                generation=match.generation,
-                action=answer.action,
-                inputs=answer.inputs,
-                via=Surface.SERVICE_API,
-                end_user_id=submitter.end_user_id,
-                files=await known_files(answer.inputs, owner_of(submitter), self._ports),
-                form_digest=answer.form_digest,
-                api_key_id=await calling_key_id(request, self._ports),
-                key_hash=key_hash,
-            )
+        files = await known_files(answer.inputs, owner_of(submitter), self._ports)
+        order = submit_order(
+            match.recipient,
+            answer,
+            Surface.SERVICE_API,
+            files,
+            key_hash=key_hash,
+            end_user_id=submitter.end_user_id,
+            api_key_id=await calling_key_id(request, self._ports),
         )
+        await self._ports.submissions.submit(order)
         return reply({})
 
     async def _form(self, request: Request, app_id: str) -> TokenMatch:

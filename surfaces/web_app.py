@@ -3,23 +3,20 @@
 Source: spec/http.md 1.2 and 6.1.
 """
 
-from typing import Final
-
 from fastapi import FastAPI, Request, Response
 
+from actors.run_order import Starter
 from hitl.surface import Surface
 from surfaces.auth import require_mode
 from surfaces.errors import ResourceNotFoundError
 from surfaces.input_files import owner_of
-from surfaces.passport import BROWSER, issued, web_caller
+from surfaces.passport import WebCaller, issued, web_caller
 from surfaces.ports import SurfacePorts
-from surfaces.run_endpoints import Callers, RunEndpoints
+from surfaces.run_endpoints import RunEndpoints
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply
 from surfaces.service_api import parameters_of
 from surfaces.site_shape import site_reply
 from surfaces.uploads import described, multipart_form, one_web_file, stored_upload
-
-WEB_USERS: Final = Callers(Surface.WEB, BROWSER, "web-app")
 
 
 class WebApp:
@@ -27,7 +24,7 @@ class WebApp:
 
     def __init__(self, ports: SurfacePorts) -> None:
         self._ports = ports
-        self._runs = RunEndpoints(ports, WEB_USERS)
+        self._runs = RunEndpoints(ports, Surface.WEB)
 
     async def passport(self, request: Request) -> Response:
         """Give a passport to whoever names the code of a site."""
@@ -52,19 +49,19 @@ class WebApp:
         body = await read_object(request, self._ports.max_body_bytes)
         require_mode(caller.app, "workflow")
         payload = checked(WorkflowRunPayload, {**body, "response_mode": "streaming"})
-        return await self._runs.started(request, caller.app, caller.user.session_id, payload)
+        return await self._runs.started(request, caller.app, _starter(caller), payload)
 
     async def stop(self, request: Request) -> Response:
         """Stop a run of the calling user; success is all that anybody is told, and durable by then."""
         caller = await web_caller(request, self._ports)
         require_mode(caller.app, "workflow")
-        return await self._runs.stopped(request, caller.app, caller.user.session_id)
+        return await self._runs.stopped(request, caller.app, _starter(caller))
 
     async def events(self, request: Request) -> Response:
         """Follow a run of the calling user, up to its end or its next pause."""
         caller = await web_caller(request, self._ports)
         require_mode(caller.app, "workflow", "advanced-chat")
-        return await self._runs.followed(request, caller.app, caller.user.session_id, until_pause=True)
+        return await self._runs.followed(request, caller.app, _starter(caller), until_pause=True)
 
     async def upload(self, request: Request) -> Response:
         """Store one file of the calling user and say what it is called from now on; durable by then."""
@@ -72,6 +69,10 @@ class WebApp:
         async with multipart_form(request) as form:
             record = await stored_upload(one_web_file(form, self._ports), owner_of(caller.user), self._ports)
         return reply(described(record, self._ports), 201)
+
+
+def _starter(caller: WebCaller) -> Starter:
+    return Starter.of_end_user(caller.user, "web-app")
 
 
 def add_web_app(app: FastAPI, ports: SurfacePorts) -> None:

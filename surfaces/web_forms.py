@@ -17,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import FormData, UploadFile
 
-from actors.messages import SubmitOrder
 from graph.errors import NodeError
 from graph.file_value import kind_of, max_bytes
 from hitl.errors import FormNotFoundError
@@ -26,7 +25,7 @@ from hitl.form_token import Purpose, derive_token
 from hitl.surface import Surface
 from surfaces.auth import idempotency_key_hash
 from surfaces.errors import BadRequestError, InvalidParamError, NoSiteError, RemoteFileError, UploadTokenError
-from surfaces.form_answers import shown_form
+from surfaces.form_answers import shown_form, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.form_uploads import asks_for_files, check_wanted, initiator_of, kept
 from surfaces.input_files import recipients_files
@@ -68,19 +67,9 @@ class WebForms:
         token = request.path_params["form_token"]
         await self._ports.form_limits.take("submit", request, token)
         match = await form_of_token(token, Surface.WEB, self._ports)
-        await self._ports.submissions.submit(
-            SubmitOrder(
-                form_id=match.form.form_id,
-                recipient_id=match.recipient.recipient_id,
-                generation=match.generation,
-                action=answer.action,
-                inputs=answer.inputs,
-                via=Surface.WEB,
-                files=await recipients_files(answer.inputs, match.recipient, self._ports),
-                form_digest=answer.form_digest,
-                key_hash=key_hash,
-            )
-        )
+        files = await recipients_files(answer.inputs, match.recipient, self._ports)
+        order = submit_order(match.recipient, answer, Surface.WEB, files, key_hash=key_hash)
+        await self._ports.submissions.submit(order)
         return reply({})
 
     async def upload_token(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from hitl.submission import Submission
 from hitl.surface import Surface
 from store.accounts import AccountStore, SqlAccounts
 from store.apps import AppStore, SqlApps
+from store.bearers import BearerStore, SqlBearers
 from store.blobs import Blobs, MemoryBlobs
 from store.chats import ChatStore, SqlChats
 from store.database import Database, open_database
@@ -31,6 +32,7 @@ from store.logins import LoginStore, SqlLogins
 from store.mcp_servers import McpServerStore, SqlMcpServers
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_bearers import MemoryBearers
 from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
@@ -72,6 +74,7 @@ class StoreWorld:
     chats: ChatStore
     sites: SiteStore
     mcp_servers: McpServerStore
+    bearers: BearerStore
     database: Database | None = None
     rows: MemoryStore | None = None
 
@@ -81,7 +84,7 @@ def memory_world() -> StoreWorld:
     rows = MemoryStore()
     ports = (MemoryJournal(rows), MemoryForms(rows), MemoryApps(rows), MemoryAccounts(rows), MemoryInstallation(rows))
     more = (MemoryDecisions(rows), MemoryHumanTime(rows), MemoryOutbox(rows), MemoryLogins(rows), MemoryDrafts(rows))
-    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows), MemoryMcpServers(rows))
+    more += (MemoryListings(rows), MemoryChats(rows), MemorySites(rows), MemoryMcpServers(rows), MemoryBearers(rows))
     return StoreWorld("memory", *ports, rows.blobs, MemoryFiles(rows), *more, rows=rows)
 
 
@@ -92,7 +95,7 @@ def sql_world(url: str, **options: Any) -> StoreWorld:
     others = (SqlApps(database), SqlAccounts(database), SqlInstallation(database))
     more = (SqlFiles(database), SqlDecisions(database), SqlHumanTime(database), SqlOutbox(database))
     more += (SqlLogins(database), SqlDrafts(database), SqlListings(database), SqlChats(database, blobs))
-    more += (SqlSites(database), SqlMcpServers(database), database)
+    more += (SqlSites(database), SqlMcpServers(database), SqlBearers(database), database)
     return StoreWorld(make_url(url).get_backend_name(), journal, forms, *others, blobs, *more)
 
 

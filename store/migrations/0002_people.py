@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_web()
     _create_archive()
     _create_mcp()
+    _create_bearers()
     op.add_column("runs", sa.Column("traceparent", sa.String(64), nullable=True))
 
 
@@ -298,3 +299,36 @@ def _create_mcp() -> None:
         sa.UniqueConstraint("app_id", name="uq_mcp_servers_app_id"),
         sa.UniqueConstraint("code_hash", name="uq_mcp_servers_code_hash"),
     )
+
+
+def _create_bearers() -> None:
+    op.create_table(
+        "bearer_tokens",
+        sa.Column("token_id", sa.String(64), nullable=False),
+        sa.Column("account_id", sa.String(64), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("prefix", sa.String(16), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("device_label", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("last_used_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("token_id", name="pk_bearer_tokens"),
+        sa.UniqueConstraint("token_hash", name="uq_bearer_tokens_token_hash"),
+    )
+    op.create_index("ix_bearer_tokens_account_id", "bearer_tokens", ["account_id"])
+    op.create_index("ix_bearer_tokens_expires_at", "bearer_tokens", ["expires_at"])
+    op.create_table(
+        "device_codes",
+        sa.Column("device_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("user_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("device_label", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("account_id", sa.String(64), nullable=True),
+        sa.Column("polled_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("device_hash", name="pk_device_codes"),
+        sa.UniqueConstraint("user_hash", name="uq_device_codes_user_hash"),
+    )
+    op.create_index("ix_device_codes_expires_at", "device_codes", ["expires_at"])

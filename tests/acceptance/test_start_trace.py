@@ -3,6 +3,8 @@
 import pytest
 
 from approval import RUN, approval, straight
+from chat_flow import echo
+from console_world import person
 from surface_world import OpenStream, make_world
 from surfaces import sse
 
@@ -21,6 +23,20 @@ async def test_traceparent_of_a_start_is_kept_with_the_run(sent: dict[str, str],
     assert response.status_code == 200
     assert world.store.runs[response.json()["workflow_run_id"]].traceparent == kept
     assert "traceparent" not in response.text
+
+
+async def test_every_surface_hands_the_trace_on() -> None:
+    """A message of a chatflow and runs of the console join the caller's trace as runs of ``/v1`` do."""
+    sent = {"traceparent": CALLER}
+    chat = await make_world(echo())
+    async with chat.client() as client:
+        await client.post("/v1/chat-messages", json={"query": "hi", "inputs": {}, "user": "u"}, headers=sent)
+    world = await make_world(straight())
+    async with await person(world) as ann:
+        for path in (f"/apps/{world.app_id}/workflows/draft/run", f"/installed-apps/{world.app_id}/workflows/run"):
+            assert (await ann.post(path, {"inputs": {"topic": "tea"}}, headers=sent)).status_code == 200
+    kept = [run.traceparent for each in (chat, world) for run in each.store.runs.values()]
+    assert kept == [CALLER] * 3
 
 
 async def test_open_streams_are_counted_until_they_end() -> None:
