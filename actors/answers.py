@@ -10,7 +10,6 @@ from hitl.digest import check_digest
 from hitl.errors import (
     AlreadyVotedError,
     FormAlreadySubmittedError,
-    FormNotFoundError,
     IdempotencyKeyReusedError,
     InvalidSubmissionError,
     NotAnApproverError,
@@ -73,50 +72,55 @@ class Answers:
             IdempotencyKeyReusedError: the key came with another answer of the same submitter.
             UnavailableError: the store is away.
         """
-        form = await self._forms.get(order.form_id)
-        if form is None:
-            raise FormNotFoundError()
         try:
-            return await self._take(form, order)
+            return await self._take(order)
         except (FormAlreadySubmittedError, AlreadyVotedError) as error:
-            if not await self._is_repetition(form, order):
+            if not await self._is_repetition(order):
                 raise
             return Taken(is_decided=isinstance(error, FormAlreadySubmittedError))
 
-    async def _take(self, form: Form, order: SubmitOrder) -> Taken:
+    async def _take(self, order: SubmitOrder) -> Taken:
         now = self._clock.now()
-        check_open(form, now)
-        if order.form_digest is not None:
-            check_digest(form, order.form_digest)
-        answer = validate_submission(form.definition, order.action, order.inputs, order.files)
-        if form.definition.approval is not None:
-            vote = await self._vote(form, order, answer, now)
+        # Only accounts vote. Any other answer is checked where it is stored, so that the form is read once.
+        form = await self._forms.get(order.form_id) if order.account_id is not None else None
+        if form is not None and form.definition.approval is not None:
+            vote = await self._vote(form, order, now)
             outcome = await self._decisions.vote(form.form_id, vote, order.recipient_id, order.generation)
             return _taken(form, outcome.is_decided, outcome.run, now)
         by = Submitter(order.account_id, order.end_user_id, order.via, order.api_key_id)
-        run = await self._forms.submit(
-            form.form_id, order.recipient_id, order.generation, answer, by, now, order.key_hash
+        answered = await self._forms.submit(
+            order.form_id,
+            order.recipient_id,
+            order.generation,
+            lambda form: _answer_to(form, order, now),
+            by,
+            now,
+            order.key_hash,
         )
-        return _taken(form, is_decided=True, run=run, now=now)
+        return _taken(answered.form, is_decided=True, run=answered.run, now=now)
 
-    async def _vote(self, form: Form, order: SubmitOrder, answer: Submission, now: float) -> Vote:
+    async def _vote(self, form: Form, order: SubmitOrder, now: float) -> Vote:
         """Return the answer as the vote of the account that gives it.
 
         Raises:
-            NotAnApproverError: nobody has logged in, or the account is not of the form's workspace.
+            NotAnApproverError: the account is not of the form's workspace.
         """
-        members = await self._members.members(form.workspace_id) if order.account_id else []
+        answer = _answer_to(form, order, now)
+        members = await self._members.members(form.workspace_id)
         voter = next((member for member in members if member.account_id == order.account_id), None)
         if voter is None:
             raise NotAnApproverError(form.form_id)
         return Vote(voter.account_id, voter.email, answer, now, order.via, order.key_hash)
 
-    async def _is_repetition(self, form: Form, order: SubmitOrder) -> bool:
+    async def _is_repetition(self, order: SubmitOrder) -> bool:
         """Whether ``order`` says again what its submitter has said before, and may.
 
         Raises:
             IdempotencyKeyReusedError: it says something else under the same key.
         """
+        form = await self._forms.get(order.form_id)
+        if form is None:
+            return False
         before = await self._said_before(form, order)
         if before is None:
             return False
@@ -140,6 +144,14 @@ class Answers:
         # A caller's own repetition, which needs no key, is from the same user in the same way.
         is_same_way = (given.by.end_user_id, given.by.via) == (order.end_user_id, order.via)
         return None if order.is_repeated and not is_same_way else given
+
+
+def _answer_to(form: Form, order: SubmitOrder, now: float) -> Submission:
+    """Return the checked answer that ``order`` gives to ``form``."""
+    check_open(form, now)
+    if order.form_digest is not None:
+        check_digest(form, order.form_digest)
+    return validate_submission(form.definition, order.action, order.inputs, order.files)
 
 
 def _taken(form: Form, is_decided: bool, run: Resumable | None, now: float) -> Taken:

@@ -1,6 +1,6 @@
 """The values that the store of forms takes and gives, beside those of ``hitl``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from uuid import UUID, uuid5
@@ -86,6 +86,18 @@ class GivenAnswer:
     recipient_id: str | None
     at: float
     key_hash: bytes | None = field(default=None, repr=False)
+
+
+AnswerTo = Callable[[Form], Submission]
+"""Makes the checked answer to a form as it stands, or raises what is wrong with it; pure, and may be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A stored answer: the form it answers, and the run that has a new inbox item, None for a form without one."""
+
+    form: Form
+    run: Resumable | None
 
 
 @dataclass(frozen=True, slots=True)

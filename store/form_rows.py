@@ -24,7 +24,17 @@ from hitl.submission import Submission
 from store.compression import compress, decompress
 from store.database import AnyRow
 from store.errors import GenerationConflictError
-from store.form_record import SYSTEM, AuditEntry, Resumable, TokenRow, first_mails, new_entry, opening_entry
+from store.form_record import (
+    SYSTEM,
+    Answered,
+    AnswerTo,
+    AuditEntry,
+    Resumable,
+    TokenRow,
+    first_mails,
+    new_entry,
+    opening_entry,
+)
 from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
 from store.insert_once import insert_once
 from store.outbox_record import decided
@@ -128,22 +138,23 @@ def open_form(
 def submit_form(
     connection: Connection,
     recipient_generation: int | None,
-    submission: Submission,
+    answer: AnswerTo,
     entry: AuditEntry,
     api_key_id: str | None = None,
     key_hash: bytes | None = None,
-) -> Resumable | None:
-    """Store an answer and put it into the inbox of its run; returns that run, None for a form without one.
+) -> Answered:
+    """Store an answer and put it into the inbox of its run.
 
     Args:
         connection: within its transaction.
         recipient_generation: the generation that the recipient of ``entry`` must have; ignored without a recipient.
-        submission: the checked answer.
+        answer: makes the checked answer to the locked form.
         entry: which form, who gives the answer, and when.
         api_key_id: of the API key by which it came.
         key_hash: of the Idempotency-Key that came with it.
 
     Raises:
+        GreenroomError: what ``answer`` raises.
         FormNotFoundError: no such form, or the recipient is not one of its living ones.
         FormAlreadySubmittedError: another answer came first.
         FormExpiredError: a deadline has passed, or the run has ended.
@@ -152,15 +163,16 @@ def submit_form(
     """
     form, run = lock_form(connection, entry.form_id)
     if form.status is not FormStatus.WAITING and is_done(connection, entry):
-        return run
+        return Answered(form, run)
+    submission = answer(form)
     if form.definition.approval is not None:
         raise NotAnApproverError(form.form_id)
     check_recipient(connection, entry, recipient_generation)
     check_answerable(form, run, entry.at)
     if entry.account_id is not None:
         check_claim(read_claim(connection, form.form_id), entry.account_id, entry.at)
-    accept(connection, form, run, submission, entry, api_key_id, key_hash)
-    return run
+    accept(connection, form, run, submission, replace(entry, detail=submission.action_id), api_key_id, key_hash)
+    return Answered(form, run)
 
 
 def check_recipient(connection: Connection, entry: AuditEntry, generation: int | None) -> None:

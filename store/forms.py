@@ -20,7 +20,17 @@ from hitl.schedule import Moment
 from hitl.submission import Submission
 from hitl.surface import Surface
 from store.database import AnyRow, AnySelect, Database
-from store.form_record import SYSTEM, AuditEntry, Resumable, Submitter, TokenMatch, TokenRow, new_entry
+from store.form_record import (
+    SYSTEM,
+    Answered,
+    AnswerTo,
+    AuditEntry,
+    Resumable,
+    Submitter,
+    TokenMatch,
+    TokenRow,
+    new_entry,
+)
 from store.form_rows import (
     FORM,
     close_form,
@@ -89,26 +99,24 @@ class FormStore(Protocol):
         form_id: str,
         recipient_id: str | None,
         generation: int,
-        submission: Submission,
+        answer: AnswerTo,
         submitter: Submitter,
         now: float,
         key_hash: bytes | None = None,
-    ) -> Resumable | None:
+    ) -> Answered:
         """Store an answer, close the form and put the answer into the inbox of its run.
 
         Args:
             form_id: the form.
             recipient_id: as whom; None where the caller has checked an account's right to answer.
             generation: of the token that was used; ignored without a recipient.
-            submission: the checked answer.
+            answer: makes the checked answer, while the form is locked.
             submitter: who it was.
             now: Unix seconds.
             key_hash: of the Idempotency-Key that came with it.
 
-        Returns:
-            The run that has a new inbox item; None for a form without a run.
-
         Raises:
+            GreenroomError: what ``answer`` raises.
             FormNotFoundError: no such form, or the recipient is not of the form, revoked, or of another generation.
             FormAlreadySubmittedError: another answer came first.
             FormExpiredError: a deadline has passed, or the run has ended.
@@ -272,16 +280,16 @@ class SqlForms:
         form_id: str,
         recipient_id: str | None,
         generation: int,
-        submission: Submission,
+        answer: AnswerTo,
         submitter: Submitter,
         now: float,
         key_hash: bytes | None = None,
-    ) -> Resumable | None:
+    ) -> Answered:
         """Store an answer; see FormStore."""
-        entry = new_entry(form_id, "submitted", now, submitter, recipient_id, submission.action_id)
+        entry = new_entry(form_id, "submitted", now, submitter, recipient_id)
         key_id = submitter.api_key_id
         return await self._database.write(
-            lambda connection: submit_form(connection, generation, submission, entry, key_id, key_hash)
+            lambda connection: submit_form(connection, generation, answer, entry, key_id, key_hash)
         )
 
     async def close(self, form_id: str, outcome: DeadlineOutcome, now: float, reason: str = "") -> Resumable | None:

@@ -18,6 +18,8 @@ from hitl.surface import Surface
 from store.errors import GenerationConflictError
 from store.form_record import (
     SYSTEM,
+    Answered,
+    AnswerTo,
     AuditEntry,
     GivenAnswer,
     Resumable,
@@ -106,20 +108,21 @@ class MemoryForms:
         form_id: str,
         recipient_id: str | None,
         generation: int,
-        submission: Submission,
+        answer: AnswerTo,
         submitter: Submitter,
         now: float,
         key_hash: bytes | None = None,
-    ) -> Resumable | None:
+    ) -> Answered:
         """Store an answer; see FormStore."""
         form = self._form(form_id)
+        submission = answer(form)
         if form.definition.approval is not None:
             raise NotAnApproverError(form_id)
         check_recipient(self._store, form_id, recipient_id, generation)
         run = check_answerable(self._store, form, now)
         check_claim(self._store.claims.get(form_id), submitter.account_id, now)
         accept(self._store, form, GivenAnswer(submission, submitter, recipient_id, now, key_hash))
-        return run
+        return Answered(form, run)
 
     async def close(self, form_id: str, outcome: DeadlineOutcome, now: float, reason: str = "") -> Resumable | None:
         """End a waiting form at a deadline; see FormStore."""

@@ -33,6 +33,7 @@ from store_world import (
     PERSON,
     StoreWorld,
     finished,
+    given,
     make_id,
     new_run,
     node_finished,
@@ -95,7 +96,7 @@ async def place(database_url: str, tmp_path: Path) -> AsyncIterator[Place]:
 async def answered_run(world: StoreWorld, name: str) -> str:
     """Make a run that asked a person, was answered and ended; return its id."""
     run, form, recipient = await pause_with_form(world, name)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW + 6)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW + 6)
     facts = [node_finished(1, text="fine"), finished(answer="fine")]
     taken = {"taken": [form.form_id], "epoch": 2, "found_epoch": 1, "actor": "actor-2"}
     await world.journal.append(write(facts, 3, run=run, **taken))
@@ -142,7 +143,7 @@ async def test_runs_that_wait_execute_or_are_young_stay(place: Place) -> None:
     await pause_with_form(world, "waits")
     await start(world, new_run("executes"))
     asked, form, recipient = await pause_with_form(world, "answered but not resumed")
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW + 6)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW + 6)
     young = await start(world, new_run("young"))
     await world.journal.append(write([finished()], 1, run=young))
     old = await answered_run(world, "old")

@@ -37,7 +37,7 @@ from store.form_record import Submitter
 from store.migrate import migrate
 from store.run_record import NewRun
 from store.sqlite_copy import copy_sqlite
-from store_world import finished, first_write, new_run, node_finished, write
+from store_world import finished, first_write, given, new_run, node_finished, write
 
 NODES = [
     f.start("topic"),
@@ -88,7 +88,7 @@ class House:
         answer = validate_submission(match.form.definition, "approve", {"comment": "fine"}, KnownFiles())
         by = Submitter(end_user_id="user", via="service_api")
         form_id, recipient_id = match.form.form_id, match.recipient.recipient_id
-        await self.ports.forms.submit(form_id, recipient_id, match.generation, answer, by, time.time())
+        await self.ports.forms.submit(form_id, recipient_id, match.generation, given(answer), by, time.time())
 
     async def check_goes_on(self, run_id: str, token: str) -> None:
         """Assert that the waiting run finishes when it is answered with a token from before."""

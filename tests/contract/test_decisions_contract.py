@@ -27,6 +27,7 @@ from store_world import (
     StoreWorld,
     acts_on,
     finished,
+    given,
     make_id,
     new_form,
     new_run,
@@ -143,7 +144,7 @@ async def test_form_takes_either_an_answer_or_votes(world: StoreWorld) -> None:
     """No answer passes by the approvers, and a form without rules is decided by its answer."""
     _, form, recipient = await pause_with_form(world, definition=asking(1))
     with pytest.raises(NotAnApproverError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     _, plain, _ = await pause_with_form(world, "plain")
     for form_id in (plain.form_id, make_id("nobody's form")):
         with pytest.raises(FormNotFoundError):
@@ -164,7 +165,7 @@ async def test_answer_keeps_how_its_submitter_is_known(world: StoreWorld) -> Non
     """The key that brought an end user's answer, and the hash of its Idempotency-Key, are kept."""
     _, form, recipient = await pause_with_form(world)
     by = Submitter(end_user_id="end-user", via="service_api", api_key_id="key")
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, by, NOW, b"h" * 32)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), by, NOW, b"h" * 32)
     assert await world.decisions.answer(form.form_id) == GivenAnswer(ANSWER, by, recipient.recipient_id, NOW, b"h" * 32)
     assert await world.decisions.votes(form.form_id) == []
 

@@ -20,7 +20,7 @@ from store.form_record import Submitter
 from store.kept_objects import KeptObjects, open_objects
 from store.retention import Retention
 from store.tables import audit, end_users, files, form_recipients, runs, submissions
-from store_world import ANSWER, NOW, StoreWorld, finished, make_id, new_form, new_run, sql_world, start, write
+from store_world import ANSWER, NOW, StoreWorld, finished, given, make_id, new_form, new_run, sql_world, start, write
 
 LATER = NOW + 1000
 ADA = "ada@example.org"
@@ -53,7 +53,7 @@ class People:
         )
         await self.world.forms.open(form, [recipient], [])
         by = Submitter(end_user_id=answerer, via="web")
-        await self.world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, by, NOW + 6)
+        await self.world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), by, NOW + 6)
         taken = {"taken": [form.form_id]}
         await self.world.journal.append(write([finished()], 1, run=run, **taken))
         return run.run_id

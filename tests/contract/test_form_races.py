@@ -12,7 +12,7 @@ from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoun
 from hitl.form import FormStatus
 from hitl.submission import Submission
 from store.errors import FencedError, RunExistsError
-from store.form_record import Resumable
+from store.form_record import Answered, Resumable
 from store_world import (
     ANSWER,
     NOW,
@@ -22,6 +22,7 @@ from store_world import (
     finished,
     first_write,
     form_opened,
+    given,
     new_form,
     new_run,
     open_form,
@@ -72,10 +73,10 @@ async def test_answer_meets_pause(pair: tuple[StoreWorld, StoreWorld], is_first_
         else:
             await start(mine, run)
             pause = write([form_opened(form), paused(form.form_id)], 1, run=run)
-        submit = other.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
-        left, resumable = await race(mine.journal.pause(pause, b"state"), submit)
-        assert isinstance(resumable, Resumable), resumable
-        assert [item.form_id for item in left] == ([] if resumable.run_status == "paused" else [form.form_id])
+        submit = other.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+        left, answered = await race(mine.journal.pause(pause, b"state"), submit)
+        assert isinstance(answered, Answered) and answered.run is not None, answered
+        assert [item.form_id for item in left] == ([] if answered.run.run_status == "paused" else [form.form_id])
         assert [item.form_id for item in await mine.journal.inbox(run.run_id)] == [form.form_id]
 
 
@@ -86,10 +87,10 @@ async def test_one_of_two_answers_wins(pair: tuple[StoreWorld, StoreWorld]) -> N
         run, form, recipient = await pause_with_form(mine, f"run {number}")
         answers = [ANSWER, Submission("reject", "Reject")]
         results = await race(
-            mine.forms.submit(form.form_id, recipient.recipient_id, 1, answers[0], PERSON, NOW),
-            other.forms.submit(form.form_id, None, 0, answers[1], PERSON, NOW),
+            mine.forms.submit(form.form_id, recipient.recipient_id, 1, given(answers[0]), PERSON, NOW),
+            other.forms.submit(form.form_id, None, 0, given(answers[1]), PERSON, NOW),
         )
-        (winner,) = [place for place, result in enumerate(results) if isinstance(result, Resumable)]
+        (winner,) = [place for place, result in enumerate(results) if isinstance(result, Answered)]
         assert isinstance(results[1 - winner], FormAlreadySubmittedError)
         assert await mine.forms.submission(form.form_id) == answers[winner]
         assert [item.action_id for item in await mine.journal.inbox(run.run_id)] == [answers[winner].action_id]
@@ -103,14 +104,14 @@ async def test_answer_meets_deadline(pair: tuple[StoreWorld, StoreWorld], outcom
     for number in range(ROUNDS):
         run, form, recipient = await pause_with_form(mine, f"run {number}")
         submitted, closed = await race(
-            mine.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW),
+            mine.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW),
             other.forms.close(form.form_id, outcome, NOW),
         )
         (item,) = await mine.journal.inbox(run.run_id)
         stored = await mine.forms.get(form.form_id)
         assert stored is not None and stored.status == item.kind
         if item.kind == "submitted":
-            assert isinstance(submitted, Resumable) and closed is None
+            assert isinstance(submitted, Answered) and closed is None
         else:
             assert isinstance(submitted, FormExpiredError) and isinstance(closed, Resumable)
 
@@ -121,13 +122,13 @@ async def test_answer_meets_stop(pair: tuple[StoreWorld, StoreWorld]) -> None:
     for number in range(ROUNDS):
         run, form, recipient = await pause_with_form(mine, f"run {number}")
         submitted, record = await race(
-            mine.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW),
+            mine.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW),
             other.journal.request_stop(run.run_id, "enough", NOW),
         )
         kinds = {item.kind for item in await mine.journal.inbox(run.run_id)}
         stored = await mine.forms.get(form.form_id)
         assert record.status == "paused" and stored is not None
-        if isinstance(submitted, Resumable):
+        if isinstance(submitted, Answered):
             assert (kinds, stored.status) == ({"submitted", "stop"}, FormStatus.SUBMITTED)
         else:
             assert isinstance(submitted, FormExpiredError)
@@ -140,11 +141,11 @@ async def test_answer_meets_end_of_run(pair: tuple[StoreWorld, StoreWorld]) -> N
     for number in range(ROUNDS):
         run, form, recipient = await pause_with_form(mine, f"run {number}")
         submitted, head = await race(
-            mine.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW),
+            mine.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW),
             other.journal.append(write([finished("stopped")], 3, run=run, epoch=2, found_epoch=1)),
         )
         assert head == 4
-        assert isinstance(submitted, Resumable | FormExpiredError)
+        assert isinstance(submitted, Answered | FormExpiredError)
         assert await mine.journal.inbox(run.run_id) == []
 
 
@@ -154,10 +155,10 @@ async def test_answer_meets_revocation(pair: tuple[StoreWorld, StoreWorld]) -> N
     for number in range(ROUNDS):
         _, form, recipient = await pause_with_form(mine, f"run {number}")
         submitted, _ = await race(
-            mine.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW),
+            mine.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW),
             other.forms.revoke(recipient.recipient_id, NOW),
         )
-        assert isinstance(submitted, Resumable | FormNotFoundError)
+        assert isinstance(submitted, Answered | FormNotFoundError)
         assert await mine.forms.by_token(token_of(recipient).token_hash) is None
 
 

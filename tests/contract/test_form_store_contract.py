@@ -21,6 +21,7 @@ from store_world import (
     StoreWorld,
     acts_on,
     finished,
+    given,
     make_id,
     new_form,
     new_run,
@@ -75,8 +76,8 @@ async def test_form_can_be_opened_and_answered_before_the_first_commit_of_its_ru
     run = new_run()
     form = new_form(run)
     recipient = await open_form(world, form)
-    resumable = await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
-    assert resumable == Resumable(run.run_id, "running", "")
+    answered = await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+    assert answered.run == Resumable(run.run_id, "running", "")
     assert [item.form_id for item in await world.journal.inbox(run.run_id)] == [form.form_id]
 
 
@@ -98,8 +99,8 @@ async def test_submit_closes_the_form_and_reaches_the_run(world: StoreWorld) -> 
     """An accepted answer closes the form, is kept with who gave it, and lies in the run's inbox."""
     run, form, recipient = await pause_with_form(world)
     answer = Submission("approve", "Approve", {"comment": "a\x00b", "files": [{"id": 1}]})
-    resumable = await world.forms.submit(form.form_id, recipient.recipient_id, 1, answer, PERSON, NOW + 1)
-    assert resumable == Resumable(run.run_id, "paused", "actor-1")
+    answered = await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(answer), PERSON, NOW + 1)
+    assert answered.run == Resumable(run.run_id, "paused", "actor-1")
     assert await world.forms.get(form.form_id) == replace(form, status=FormStatus.SUBMITTED, closed_at=NOW + 1)
     assert await world.forms.submission(form.form_id) == answer
     assert await world.journal.inbox(run.run_id) == [
@@ -113,7 +114,7 @@ async def test_submit_closes_the_form_and_reaches_the_run(world: StoreWorld) -> 
 async def test_submit_by_account_needs_no_recipient(world: StoreWorld) -> None:
     """The console answers by form id for an account; the account is recorded."""
     _, form, _ = await pause_with_form(world)
-    await world.forms.submit(form.form_id, None, 0, ANSWER, Submitter(account_id="account", via="python"), NOW)
+    await world.forms.submit(form.form_id, None, 0, given(ANSWER), Submitter(account_id="account", via="python"), NOW)
     (entry,) = await acts_on(world.forms, form.form_id)
     assert (entry.account_id, entry.via, entry.recipient_id) == ("account", "python", None)
 
@@ -121,9 +122,9 @@ async def test_submit_by_account_needs_no_recipient(world: StoreWorld) -> None:
 async def test_second_answer_is_refused(world: StoreWorld) -> None:
     """The first answer wins; what came second leaves nothing behind."""
     run, form, recipient = await pause_with_form(world)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     with pytest.raises(FormAlreadySubmittedError):
-        await world.forms.submit(form.form_id, None, 0, Submission("reject", "Reject"), PERSON, NOW)
+        await world.forms.submit(form.form_id, None, 0, given(Submission("reject", "Reject")), PERSON, NOW)
     assert await world.forms.submission(form.form_id) == ANSWER
     assert len(await world.journal.inbox(run.run_id)) == len(await acts_on(world.forms, form.form_id)) == 1
 
@@ -133,11 +134,11 @@ async def test_answer_comes_too_late_when_the_run_has_ended(world: StoreWorld) -
     run, form, recipient = await pause_with_form(world)
     await world.journal.append(write([finished("stopped")], 3, epoch=2, found_epoch=1))
     with pytest.raises(FormExpiredError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     assert await world.forms.close_run(run.run_id, NOW) == [form.form_id]
     assert await world.forms.close_run(run.run_id, NOW) == []
     with pytest.raises(FormExpiredError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     assert await world.journal.inbox(run.run_id) == []
 
 
@@ -146,7 +147,7 @@ async def test_answer_comes_too_late_when_a_deadline_has_passed(world: StoreWorl
     """A passed deadline refuses the answer before any timer has marked the form."""
     _, form, recipient = await pause_with_form(world, **changes)
     with pytest.raises(FormExpiredError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW + 1)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW + 1)
     assert await world.forms.get(form.form_id) == form
 
 
@@ -155,12 +156,12 @@ async def test_answer_needs_a_living_recipient_of_the_form(world: StoreWorld) ->
     _, form, recipient = await pause_with_form(world)
     _, other, stranger = await pause_with_form(world, "other run")
     revoked = recipient_of(other, RecipientType.CONSOLE)
-    await world.forms.submit(other.form_id, None, 0, ANSWER, PERSON, NOW)
+    await world.forms.submit(other.form_id, None, 0, given(ANSWER), PERSON, NOW)
     wrong = [(form, "unknown", 1), (form, stranger.recipient_id, 1), (form, recipient.recipient_id, 2)]
     wrong += [(other, revoked.recipient_id, 1), (new_form(None, "no such form"), None, 1)]
     for asked, recipient_id, generation in wrong:
         with pytest.raises(FormNotFoundError):
-            await world.forms.submit(asked.form_id, recipient_id, generation, ANSWER, PERSON, NOW)
+            await world.forms.submit(asked.form_id, recipient_id, generation, given(ANSWER), PERSON, NOW)
 
 
 async def test_node_deadline_reaches_the_run(world: StoreWorld) -> None:
@@ -203,7 +204,7 @@ async def test_deadline_of_an_ended_run_only_closes_the_form(world: StoreWorld) 
 async def test_answered_form_has_no_deadline(world: StoreWorld) -> None:
     """The answer came first: the deadline changes nothing."""
     _, form, recipient = await pause_with_form(world)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     assert await world.forms.close(form.form_id, "expired", NOW + 9) is None
     closed = await world.forms.get(form.form_id)
     assert closed is not None and closed.status is FormStatus.SUBMITTED
@@ -237,7 +238,8 @@ async def test_delivery_test_has_no_run(world: StoreWorld) -> None:
     first, second = new_form(None, "first"), new_form(None, "second")
     recipient = await open_form(world, first)
     await open_form(world, second)
-    assert await world.forms.submit(first.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW) is None
+    answered = await world.forms.submit(first.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+    assert answered.run is None
     assert await world.forms.close(second.form_id, "timeout", NOW) is None
     closed = await world.forms.get(second.form_id)
     assert closed is not None and closed.status is FormStatus.TIMEOUT
@@ -251,7 +253,7 @@ async def test_revoked_recipient_is_worth_nothing(world: StoreWorld) -> None:
         await world.forms.revoke(recipient.recipient_id, NOW, Submitter(account_id="admin", via="console"))
     assert await world.forms.by_token(token_of(recipient).token_hash) is None
     with pytest.raises(FormNotFoundError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     stored = (await world.forms.recipients([form.form_id]))[form.form_id]
     assert stored == [replace(recipient, state="revoked")]
     assert [(entry.event, entry.account_id) for entry in await acts_on(world.forms, form.form_id)] == [
@@ -286,8 +288,8 @@ async def test_reissue_replaces_the_tokens(world: StoreWorld) -> None:
     with pytest.raises(FormNotFoundError):
         await world.forms.reissue("unknown", [], NOW)
     with pytest.raises(FormNotFoundError):
-        await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 2, ANSWER, PERSON, NOW + 1)
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 2, given(ANSWER), PERSON, NOW + 1)
     assert [entry.event for entry in await acts_on(world.forms, form.form_id)] == ["reissued", "submitted"]
 
 

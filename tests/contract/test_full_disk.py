@@ -16,13 +16,14 @@ from hitl.errors import FormAlreadySubmittedError
 from hitl.form import FormDefinition
 from hitl.submission import Submission
 from store.errors import StoreUnavailableError
-from store.form_record import Resumable
+from store.form_record import Answered
 from store.tables import metadata
 from store_world import (
     NOW,
     PERSON,
     StoreWorld,
     form_opened,
+    given,
     new_form,
     open_form,
     pause_with_form,
@@ -114,7 +115,7 @@ async def opening(world: StoreWorld) -> Callable[[], Awaitable[Any]]:
 async def answering(world: StoreWorld) -> Callable[[], Awaitable[Any]]:
     """Give a long answer."""
     _, form, recipient = await pause_with_form(world)
-    return lambda: world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    return lambda: world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
 
 
 async def deciding(world: StoreWorld) -> Callable[[], Awaitable[Any]]:
@@ -172,7 +173,7 @@ async def test_answers_that_share_a_commit_are_kept_or_refused_each(
 
     async def submit(number: int) -> Any:
         _, form, recipient = paused_forms[number]
-        return await world.forms.submit(form.form_id, recipient.recipient_id, 1, answers[number], PERSON, NOW)
+        return await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(answers[number]), PERSON, NOW)
 
     async def kept() -> list[bool]:
         found = [await world.forms.submission(form.form_id) for _, form, _ in paused_forms]
@@ -184,8 +185,8 @@ async def test_answers_that_share_a_commit_are_kept_or_refused_each(
     with disk.failing(fault):
         results = await asyncio.gather(*map(submit, range(12)), return_exceptions=True)
         assert any(isinstance(result, StoreUnavailableError) for result in results)
-        assert await kept() == [isinstance(result, Resumable) for result in results]
+        assert await kept() == [isinstance(result, Answered) for result in results]
     again = await asyncio.gather(*map(submit, range(12)), return_exceptions=True)
     for first, second in zip(results, again, strict=True):
-        assert isinstance(second, FormAlreadySubmittedError if isinstance(first, Resumable) else Resumable)
+        assert isinstance(second, FormAlreadySubmittedError if isinstance(first, Answered) else Answered)
     assert await kept() == [True] * 12

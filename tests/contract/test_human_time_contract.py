@@ -32,6 +32,7 @@ from store_world import (
     StoreWorld,
     acts_on,
     finished,
+    given,
     mails,
     make_id,
     new_form,
@@ -154,7 +155,7 @@ async def test_escalation_asks_further_people_in_one_transaction(world: StoreWor
 async def test_closed_form_neither_reminds_nor_escalates(world: StoreWorld) -> None:
     """After the answer, the deadline or the end of its run nothing more is sent, and nothing stays due."""
     found = await team(world, REMINDER)
-    await world.forms.submit(found.form.form_id, found.recipient.recipient_id, 1, ANSWER, PERSON, NOW + 5)
+    await world.forms.submit(found.form.form_id, found.recipient.recipient_id, 1, given(ANSWER), PERSON, NOW + 5)
     assert not await world.human_time.fire(firing(found, (REMINDER,), 0, NOW + 11))
     assert await world.human_time.due(NOW + 99) == []
     assert await mails(world) == []
@@ -189,8 +190,11 @@ async def test_claim_keeps_other_accounts_away_and_nobody_else(world: StoreWorld
     assert (caught.value.account_id, caught.value.expires_at) == (found.bob, NOW + 61)
     ann = Submitter(found.ann, via="console")
     with pytest.raises(FormClaimedError):
-        await world.forms.submit(form_id, None, 0, ANSWER, ann, NOW + 2)
-    assert await world.forms.submit(form_id, found.recipient.recipient_id, 1, ANSWER, Submitter(via="web"), NOW + 2)
+        await world.forms.submit(form_id, None, 0, given(ANSWER), ann, NOW + 2)
+    by_link = await world.forms.submit(
+        form_id, found.recipient.recipient_id, 1, given(ANSWER), Submitter(via="web"), NOW + 2
+    )
+    assert by_link.run is not None
     with pytest.raises(FormAlreadySubmittedError):
         await world.human_time.claim(found.act(found.bob), 60.0)
 
@@ -205,7 +209,10 @@ async def test_claim_is_extended_by_its_claimant_and_runs_out(world: StoreWorld)
     assert await world.human_time.claim_of(found.form.form_id, NOW + 90) is None
     await world.human_time.claim(found.act(found.ann, NOW + 90), 60.0)
     assert await found.events() == ["claimed", "claimed"]
-    assert await world.forms.submit(found.form.form_id, None, 0, ANSWER, Submitter(found.ann, via="x"), NOW + 91)
+    answered = await world.forms.submit(
+        found.form.form_id, None, 0, given(ANSWER), Submitter(found.ann, via="x"), NOW + 91
+    )
+    assert answered.run is not None
 
 
 async def test_claim_is_released_by_its_claimant_or_an_owner(world: StoreWorld) -> None:
@@ -349,7 +356,7 @@ async def test_repeated_call_does_nothing_more_whatever_came_between(world: Stor
     await human_time.snooze(found.act(found.ann), NOW)
     await human_time.snooze(away, NOW + 99)
     await human_time.hand_over(on)
-    await world.forms.submit(found.form.form_id, None, 0, ANSWER, Submitter(found.bob), NOW + 3)
+    await world.forms.submit(found.form.form_id, None, 0, given(ANSWER), Submitter(found.bob), NOW + 3)
     before = await found.events()
     await human_time.claim(claim, 60.0)
     await human_time.snooze(away, NOW + 99)
@@ -396,7 +403,7 @@ async def test_form_of_a_cut_off_execution_expires_and_its_run_goes_on(world: St
 async def test_answer_that_came_before_the_cut_stays(world: StoreWorld) -> None:
     """A form that has its answer is left as it is."""
     found = await team(world)
-    await world.forms.submit(found.form.form_id, None, 0, ANSWER, PERSON, NOW + 1)
+    await world.forms.submit(found.form.form_id, None, 0, given(ANSWER), PERSON, NOW + 1)
     await world.journal.append(write([node_finished(1)], 1, cut=[found.form.execution_id]))
     assert await world.human_time.expire_cut(NOW + 2) == []
     assert await found.events() == ["submitted"]

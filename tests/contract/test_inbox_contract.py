@@ -16,7 +16,7 @@ from store.human_time_record import Act
 from store.human_time_rows import DUE_MOMENTS
 from store.inbox_record import InboxPage, InboxQuery
 from store.inbox_rows import inbox_statement
-from store_world import ANSWER, NOW, PERSON, StoreWorld, make_id, new_form, new_run, sql_world, start
+from store_world import ANSWER, NOW, PERSON, StoreWorld, given, make_id, new_form, new_run, sql_world, start
 
 WORKSPACE = make_id("workspace")
 
@@ -119,7 +119,7 @@ async def test_inbox_is_filtered_by_status_app_and_text(world: StoreWorld) -> No
     done = await asked(world, "done", ann, app_id=app_id, created_at=NOW + 1, node_title="Sign_off")
     await world.human_time.claim(act(done, ann), 600.0)
     await world.human_time.snooze(act(done, ann), NOW + 900)
-    await world.forms.submit(done.form_id, None, 0, ANSWER, PERSON, NOW + 5)
+    await world.forms.submit(done.form_id, None, 0, given(ANSWER), PERSON, NOW + 5)
     done = await world.forms.get(done.form_id)
     assert done is not None
     assert await shown(world, ann) == [waiting]

@@ -13,6 +13,7 @@ from store_world import (
     acts_on,
     finished,
     first_write,
+    given,
     make_id,
     new_run,
     node_finished,
@@ -122,7 +123,7 @@ async def test_status_follows_the_facts(world: StoreWorld) -> None:
 async def test_load_gives_snapshot_and_facts_after_it(world: StoreWorld) -> None:
     """A successor gets the state of the last pause, every fact since, and the items it has to take up."""
     run, form, recipient = await pause_with_form(world)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     await world.journal.append(write([RunResumed(NOW), node_finished(1)], 3, epoch=2, found_epoch=1))
     stored = await world.journal.load(run.run_id)
     assert (stored.snapshot, stored.snapshot_head) == (b"state", 3)
@@ -147,7 +148,7 @@ async def test_load_of_a_run_without_snapshot_gives_all_facts(world: StoreWorld)
 async def test_item_is_taken_once(world: StoreWorld) -> None:
     """An inbox item is taken up by one fact: a second taking is refused and stores nothing."""
     _, form, recipient = await pause_with_form(world)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     assert await world.journal.inbox(RUN_ID) == [
         InboxItem(form.form_id, "submitted", form.form_id, "approve", {"comment": "fine"})
     ]
@@ -182,7 +183,7 @@ async def test_run_can_pause_with_its_first_write(world: StoreWorld) -> None:
 async def test_end_takes_up_every_item_left(world: StoreWorld) -> None:
     """After the terminal fact nothing is left to take up, and the run is no more in anybody's list."""
     run, form, recipient = await pause_with_form(world)
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, PERSON, NOW)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
     await world.journal.request_stop(run.run_id, "enough", NOW)
     assert len(await world.journal.inbox(run.run_id)) == 2
     await world.journal.append(write([finished("stopped")], 3, epoch=2, found_epoch=1))

@@ -24,7 +24,7 @@ from store.errors import StoreUnavailableError
 from store.outbox import Attempt, Outbox
 from store.outbox_record import OutboxEntry
 from store.outbox_rows import add_mail
-from store_world import ANSWER, NOW, PERSON, StoreWorld, make_id, memory_world, new_form, sql_world, start
+from store_world import ANSWER, NOW, PERSON, StoreWorld, given, make_id, memory_world, new_form, sql_world, start
 
 KEY = TokenKey(b"k" * 32)
 PUBLIC = "https://greenroom.example"
@@ -219,7 +219,7 @@ async def test_closed_form_sends_no_mail(mails: LocalMail, how: str):
         await post.until_tried(form, 1)
         match how:
             case "answered":
-                await post.world.forms.submit(form.form_id, None, 0, ANSWER, PERSON, NOW)
+                await post.world.forms.submit(form.form_id, None, 0, given(ANSWER), PERSON, NOW)
             case "expired":
                 await post.world.forms.close(form.form_id, "expired", NOW)
             case "revoked":

@@ -18,6 +18,7 @@ from store_world import (
     StoreWorld,
     finished,
     first_write,
+    given,
     make_id,
     new_form,
     new_run,
@@ -148,7 +149,7 @@ async def test_decided_form_is_told_in_the_same_transaction(world: StoreWorld, o
     form = new_form(run, definition=TOLD)
     await world.forms.open(form, [], [])
     if outcome == "submitted":
-        await world.forms.submit(form.form_id, None, 0, ANSWER, PERSON, NOW + 1)
+        await world.forms.submit(form.form_id, None, 0, given(ANSWER), PERSON, NOW + 1)
     else:
         await world.forms.close(form.form_id, "timeout", NOW + 1)
     await world.forms.close(form.form_id, "timeout", NOW + 2)

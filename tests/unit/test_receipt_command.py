@@ -10,7 +10,7 @@ import pytest
 from actors.secrets import load_secrets
 from store.form_record import Submitter
 from store.migrate import migrate
-from store_world import ANSWER, NOW, make_id, pause_with_form, sql_world
+from store_world import ANSWER, NOW, given, make_id, pause_with_form, sql_world
 from test_cli_commands import data_dir, greenroom
 
 __all__ = ["data_dir"]
@@ -22,7 +22,7 @@ async def decide(url: str) -> tuple[str, str]:
     _, form, recipient = await pause_with_form(world)
     user = await world.accounts.end_user(form.workspace_id, form.app_id, "the boss", "service-api")
     by = Submitter(end_user_id=user.end_user_id, via="service_api", api_key_id="key-1")
-    await world.forms.submit(form.form_id, recipient.recipient_id, 1, ANSWER, by, NOW + 1)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), by, NOW + 1)
     _, waiting, _ = await pause_with_form(world, "other")
     assert world.database is not None
     await world.database.close()
