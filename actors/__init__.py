@@ -4,6 +4,7 @@
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
     housekeeping    what is done daily                upkeep: archive, retention, sweep
+    answer_files    files of answers, looked at beforehand
     hitl_actor      the only writer of forms          hitl_parts, form_opening, answers, deadlines, human_time,
                                                       run_waker, key_check, form_metrics: how
     courier         sends mails and events            delivery, senders, mail_server: how; announcer: events of runs

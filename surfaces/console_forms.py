@@ -18,15 +18,17 @@ from hitl.form import Form, FormStatus
 from hitl.policy import is_accepted
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
-from store.file_record import FileOwner
+from store.file_record import ANY_APP, FileOwner
 from store.form_record import Submitter
 from store.login_record import LoggedIn
 from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
+from surfaces.form_answers import submit_answer
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, recipients_files
 from surfaces.ports import SurfacePorts
 from surfaces.schemas import checked, read_object, reply
+from surfaces.uploads import described, multipart_form, one_web_file, stored_upload
 
 _RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
 
@@ -60,6 +62,14 @@ class ConsoleForms:
         login = await calling_account(request, self._ports)
         form, recipient = await form_of_workspace(request.path_params["form_id"], login, self._ports)
         return await self._shown_or_answered(request, form, recipient, login)
+
+    async def upload(self, request: Request) -> Response:
+        """Store one file of the account, for an answer or a run, and say what it is called; durable by then."""
+        login = await calling_account(request, self._ports)
+        owner = FileOwner(login.workspace_id, ANY_APP, "account", login.account.account_id)
+        async with multipart_form(request) as form:
+            record = await stored_upload(one_web_file(form, self._ports), owner, self._ports)
+        return reply(described(record, self._ports), 201)
 
     async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
         if request.method == "GET":
@@ -152,7 +162,8 @@ async def answer_form(
     owner = FileOwner(login.workspace_id, form.app_id, "account", login.account.account_id)
     own = await known_files(answer.inputs, owner, ports)
     uploaded = await recipients_files(answer.inputs, recipient, ports)
-    return await ports.submissions.submit(
+    return await submit_answer(
+        form,
         SubmitOrder(
             form_id=form.form_id,
             recipient_id=recipient.recipient_id,
@@ -164,5 +175,6 @@ async def answer_form(
             files=KnownFiles(uploads={**own.uploads, **uploaded.uploads}),
             form_digest=answer.form_digest,
             key_hash=key_hash,
-        )
+        ),
+        ports,
     )

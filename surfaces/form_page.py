@@ -34,6 +34,7 @@ from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, FormRateLimitError
+from surfaces.form_answers import submit_answer
 from surfaces.form_limits import FormUse
 from surfaces.form_lookup import form_of_token
 from surfaces.form_view import Entered, ShownForm, form_page, message_page, page_headers
@@ -95,7 +96,8 @@ class FormPage:
     async def _refusal(self, match: TokenMatch, action: str, digest: str | None, answer: PageAnswer) -> tuple[str, int]:
         """Submit the answer; return why it does not fit, "" when it was taken, and the HTTP status of that."""
         try:
-            await self._ports.submissions.submit(
+            await submit_answer(
+                match.form,
                 SubmitOrder(
                     form_id=match.form.form_id,
                     recipient_id=match.recipient.recipient_id,
@@ -105,7 +107,8 @@ class FormPage:
                     via=Surface.WEB,
                     files=await recipients_files(answer.inputs, match.recipient, self._ports),
                     form_digest=digest,
-                )
+                ),
+                self._ports,
             )
         except (InvalidSubmissionError, FormChangedError) as error:
             return str(domain_error(error)), answer_for(error).status

@@ -20,7 +20,7 @@ from surfaces.asgi import REFERENCE_VERSION
 from surfaces.auth import calling_app, calling_key_id, calling_user, idempotency_key_hash, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
-from surfaces.form_answers import shown_form
+from surfaces.form_answers import shown_form, submit_answer
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
@@ -123,7 +123,8 @@ class ServiceApi:
         answer, key_hash = checked(HumanInputFormSubmitPayload, body), idempotency_key_hash(request)
         match = await self._form(request, app.app_id)
         submitter = await calling_user(app, user, self._ports)
-        await self._ports.submissions.submit(
+        await submit_answer(
+            match.form,
             SubmitOrder(
                 form_id=match.form.form_id,
                 recipient_id=match.recipient.recipient_id,
@@ -136,7 +137,8 @@ class ServiceApi:
                 form_digest=answer.form_digest,
                 api_key_id=await calling_key_id(request, self._ports),
                 key_hash=key_hash,
-            )
+            ),
+            self._ports,
         )
         return reply({})
 

@@ -26,7 +26,7 @@ from hitl.form_token import Purpose, derive_token
 from hitl.surface import Surface
 from surfaces.auth import idempotency_key_hash
 from surfaces.errors import BadRequestError, InvalidParamError, NoSiteError, RemoteFileError, UploadTokenError
-from surfaces.form_answers import shown_form
+from surfaces.form_answers import shown_form, submit_answer
 from surfaces.form_lookup import form_of_token
 from surfaces.form_uploads import asks_for_files, check_wanted, initiator_of, kept
 from surfaces.input_files import recipients_files
@@ -68,7 +68,8 @@ class WebForms:
         token = request.path_params["form_token"]
         await self._ports.form_limits.take("submit", request, token)
         match = await form_of_token(token, Surface.WEB, self._ports)
-        await self._ports.submissions.submit(
+        await submit_answer(
+            match.form,
             SubmitOrder(
                 form_id=match.form.form_id,
                 recipient_id=match.recipient.recipient_id,
@@ -79,7 +80,8 @@ class WebForms:
                 files=await recipients_files(answer.inputs, match.recipient, self._ports),
                 form_digest=answer.form_digest,
                 key_hash=key_hash,
-            )
+            ),
+            self._ports,
         )
         return reply({})
 
