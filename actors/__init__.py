@@ -15,7 +15,7 @@
     run_trace       the spans of a run                trace_context, span_export: how
     start_actors    brings the named actors up        code_version: which code they run; node_check: on how many nodes
     calls           names of actors, calls to them    messages, errors: what crosses between processes
-    background      tasks that outlive a call
+    background      tasks that outlive a call         readings: forms that accounts have read, noted
     receipts        states who decided what
     settings, secrets, stores, wiring                 what each process is made of
     web_ports       what HTTP replicas have besides

@@ -58,7 +58,10 @@ class Submissions(Protocol):
         ...
 
     async def viewed(self, form_id: str, by: Submitter) -> None:
-        """Note in the audit that an account that has logged in has read a form, once for each; durable on return."""
+        """Note in the audit that an account that has logged in has read a form, once for each.
+
+        Durable on return, or soon after where the HITL actor is away for longer than a moment.
+        """
         ...
 
 
