@@ -108,7 +108,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         public_url=ports.settings.public_url,
         version=version("greenroom"),
         check_ready=check_ready,
-        blocked_extensions=_extensions(ports.settings.upload_blocked_extensions),
+        blocked_extensions=ports.settings.blocked_extensions,
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
         chat_history_chars=ports.settings.chat_history_chars,
         form_limits=FormLimits(
@@ -119,11 +119,6 @@ def surface_ports(ports: Ports) -> SurfacePorts:
             parse_networks(ports.settings.trusted_proxies),
         ),
     )
-
-
-def _extensions(text: str) -> frozenset[str]:
-    names = (part.strip().lower().removeprefix(".") for part in text.split(","))
-    return frozenset(f".{name}" for name in names if name)
 
 
 class UnknownModelApplicationError(RefusedError):

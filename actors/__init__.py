@@ -4,6 +4,7 @@
                                                       tool_box, nested_runs: how
     run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
     housekeeping    what is done daily                upkeep: archive, retention, sweep
+    answer_files    files of answers, looked at beforehand
     hitl_actor      the only writer of forms          hitl_parts, form_opening, answers, deadlines, human_time,
                                                       run_waker, key_check, form_metrics: how
     courier         sends mails and events            delivery, senders, mail_server: how; announcer: events of runs
@@ -15,7 +16,7 @@
     start_actors    brings the named actors up        code_version: which code they run; node_check: on how many nodes
     calls           names of actors, calls to them    messages, errors: what crosses between processes; run_order:
                                                       a new run, put together; contracts: between versions
-    background      tasks that outlive a call
+    background      tasks that outlive a call         readings: forms that accounts have read, noted
     receipts        states who decided what
     settings, secrets, stores, wiring                 what each process is made of
     web_ports       what HTTP replicas have besides

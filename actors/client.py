@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import ray
 
+from actors.answer_files import with_remote_files
 from actors.calls import NAMESPACE, SUPERVISOR, find, hint_courier
 from actors.form_opening import may_answer_by_id
 from actors.inbox_client import InboxClient
@@ -242,6 +243,8 @@ class Greenroom:
         form = await self._answerable(form_id)
         account_id = await self._account_id(form.workspace_id)
         order = SubmitOrder(form_id, None, 0, action, inputs, VIA, account_id, form_digest=form_digest)
+        blocked = self._settings.blocked_extensions
+        order = await with_remote_files(form, order, self._ports.remote_files, time.time(), blocked)
         return await self._ports.forms_client.submit(order)
 
     async def _form(self, form_id: str) -> Form:

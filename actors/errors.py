@@ -160,3 +160,12 @@ class RunGivenUpError(DefectError):
 
     def __str__(self) -> str:
         return f"the run was given up: the process that executed it died again after {self.recovery_count} recoveries"
+
+
+class ReadingsFullError(UnavailableError):
+    """Too many readings of forms wait for the HITL actor to note them; the reader tries again when it is back."""
+
+    code = "readings_full"
+
+    def __str__(self) -> str:
+        return "the form cannot be shown now, because it cannot be noted who has read it"

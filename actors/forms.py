@@ -9,6 +9,7 @@ from actors.calls import ask
 from actors.errors import ActorAwayError
 from actors.hitl_parts import hitl_actor_of
 from actors.messages import ActOrder, DeliveryTestOrder, FormOrder, SubmitOrder
+from actors.readings import Readings
 from graph.ports import OpenedForm
 from hitl.disposition import Disposition
 from hitl.surface import Surface
@@ -28,6 +29,7 @@ class FormsClient:
             actor_count: how many HITL actors there are, ``Settings.hitl_actors``.
         """
         self._actor_count = actor_count
+        self._readings = Readings(self._note)
 
     async def open_form(self, order: FormOrder) -> OpenedForm:
         """Open the form of one node execution; durable on return.
@@ -80,10 +82,13 @@ class FormsClient:
     async def viewed(self, form_id: str, by: Submitter) -> None:
         """Note in the audit that an account that has logged in has read a form, once for each account.
 
+        Durable on return, or soon after where the HITL actor is away for longer than a moment (``Readings``).
+
         Raises:
             FormNotFoundError: there is no such form.
+            ReadingsFullError: it is away, and too many readings wait for it.
         """
-        await self._ask(form_id, "viewed", form_id, by)
+        await self._readings.add(form_id, by)
 
     async def act(self, order: ActOrder) -> None:
         """Claim, release, reassign, delegate or snooze a form; durable on return.
@@ -132,6 +137,10 @@ class FormsClient:
             FormNotFoundError: the form has no such recipient.
         """
         await self._ask(form_id, "reissue", form_id, recipient_id, None, str(uuid_utils.uuid7()))
+
+    async def _note(self, form_id: str, by: Submitter, at: float | None) -> None:
+        when = () if at is None else (at,)
+        await self._ask(form_id, "viewed", form_id, by, *when, patience_s=0.0)
 
     async def _ask(self, key: str, method: str, *args: Any, **options: Any) -> Any:
         return await ask(hitl_actor_of(key, self._actor_count), method, *args, **options)

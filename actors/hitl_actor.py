@@ -136,16 +136,17 @@ class HitlActor:
         """
         return await self._whole(self._submit(order))
 
-    async def viewed(self, form_id: str, by: Submitter) -> None:
-        """Note in the audit that an account that has logged in has read a form.
+    async def viewed(self, form_id: str, by: Submitter, at: float | None = None) -> None:
+        """Note in the audit that an account that has logged in has read a form, now or at a time that is past.
 
-        Only the first time of each account is noted, so it may be called often. Durable on return.
+        Only the first call for each account is noted, so it may be called often. Durable on return.
 
         Raises:
             FormNotFoundError: there is no such form.
             UnavailableError: the store is away.
         """
-        await self._whole(self._ports.decisions.view(form_id, by, self._clock.now()))
+        now = self._clock.now()
+        await self._whole(self._ports.decisions.view(form_id, by, now if at is None else min(at, now)))
 
     async def act(self, order: ActOrder) -> None:
         """Carry out what an account wants with a form: claim, release, reassign, delegate or snooze.

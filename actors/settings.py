@@ -207,6 +207,12 @@ class Settings(BaseSettings):
         """The folder of stored files and large values."""
         return self.data_dir / "files"
 
+    @property
+    def blocked_extensions(self) -> frozenset[str]:
+        """``upload_blocked_extensions``, each in lower case and with its dot."""
+        names = (part.strip().lower().removeprefix(".") for part in self.upload_blocked_extensions.split(","))
+        return frozenset(f".{name}" for name in names if name)
+
     @cached_property
     def plain(self) -> str:
         """The settings as JSON text without any password: safe as an argument of an actor."""

@@ -82,9 +82,17 @@ class Ports(Stores):
         return FileShelf(SqlFiles(self.database), self.blobs)
 
     @cached_property
+    def remote_files(self) -> GuardedClient:
+        """Reaches addresses that strangers choose.
+
+        Raises:
+            InvalidNetworkError: the networks that requests may reach have a fault.
+        """
+        return GuardedClient(parse_networks(self.settings.http_allowed_networks))
+
+    @cached_property
     def _outside(self) -> Outside:
-        client = GuardedClient(parse_networks(self.settings.http_allowed_networks))
-        return Outside(client, DocumentReader(), self.files.table, self.blobs, self.settings.public_url)
+        return Outside(self.remote_files, DocumentReader(), self.files.table, self.blobs, self.settings.public_url)
 
     @cached_property
     def plans(self) -> Plans:
@@ -165,6 +173,8 @@ class Ports(Stores):
             await self._code.close()
         if "_outside" in self.__dict__:
             await self._outside.close()
+        if "remote_files" in self.__dict__:
+            await self.remote_files.close()
         if "database" in self.__dict__:
             await self.database.close()
         if (spans := self.__dict__.get("_spans")) is not None:

@@ -16,7 +16,7 @@ from graph.nodes.extraction import schema_of
 from graph.nodes.parameter_extractor import ParameterExtractorData
 from graph.plan import PlanNode
 from graph.ports import ChatDelta, ChatRequest, ChatUsage, HttpCall, HttpReply, ToolCall, ToolMessage
-from hitl.answer_file import FileFacts
+from hitl.answer_file import FileFacts, name_in_url
 
 MOCKED_TEXT = "This is a mocked LLM response"
 MOCKED_TOOL_OUTPUT = "mocked tool output"
@@ -128,5 +128,5 @@ class AnyFile:
         return FileFacts(upload_file_id, mimetypes.guess_type(upload_file_id)[0])
 
     def remote(self, url: str) -> FileFacts | None:
-        """Return nothing: the address says enough."""
-        return None
+        """Return what the address says: nothing is fetched."""
+        return FileFacts(name_in_url(url) or "")

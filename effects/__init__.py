@@ -3,6 +3,7 @@
 guarded_http.py      Http: requests of workflows, answers as text or files
 guarded_client.py    the client below: few redirects, bounded answers, no memory between calls
 address_guard.py     where connections may go, checked at the socket
+media_type.py        what a file is, by name and content
 file_store.py        Files: what a run stores and reads
 mail.py              hands mails to an SMTP server
 webhook.py           tells webhooks of events, signed

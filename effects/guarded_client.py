@@ -6,6 +6,7 @@ Nothing of this machine's environment plays in: no proxy variables, no netrc, no
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,6 +24,15 @@ _MAX_CONNECTIONS: Final = 100
 _KEEPALIVE_S: Final = 30.0
 REQUEST_FAILED: Final = "HttpRequestNodeError"
 TOO_LARGE: Final = "ResponseSizeError"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLook:
+    """What lies at an address. ``head``: how its content begins; ``mime_type``: as its server says, "" for nothing."""
+
+    head: bytes
+    size_bytes: int
+    mime_type: str
 
 
 class GuardedTransport(httpx2.AsyncHTTPTransport):
@@ -107,15 +117,31 @@ class GuardedClient:
         Raises:
             NodeError: it cannot be had (FileFetchError), or is larger than ``limit_bytes`` (ResponseSizeError).
         """
+        async with self._file(url) as response:
+            content = await BoundedBody(response).read(limit_bytes, "File")
+            return content, _media_type(response)
+
+    async def look(self, url: str, limit_bytes: int, head_bytes: int) -> RemoteLook:
+        """Fetch what lies at ``url`` without keeping it; return how it begins, its size and its type.
+
+        Raises:
+            NodeError: as ``download``.
+        """
+        async with self._file(url) as response:
+            head, size_bytes = await BoundedBody(response).measured(limit_bytes, "File", head_bytes)
+            return RemoteLook(head, size_bytes, _media_type(response))
+
+    @asynccontextmanager
+    async def _file(self, url: str) -> AsyncGenerator[httpx2.Response]:
+        """Give the answer to a request for a file, for as long as a file may take."""
         timeout = httpx2.Timeout(DOWNLOAD_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
             async with asyncio.timeout(DOWNLOAD_TIMEOUT_S), self.send("GET", url, timeout=timeout) as response:
                 if not response.is_success:
                     raise NodeError(f"the file's address answered with status {response.status_code}", "FileFetchError")
-                content = await BoundedBody(response).read(limit_bytes, "File")
+                yield response
         except TimeoutError as error:
             raise NodeError(f"the file did not come within {DOWNLOAD_TIMEOUT_S:g} s", "FileFetchError") from error
-        return content, response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -158,16 +184,38 @@ class BoundedBody:
         Raises:
             NodeError: it has more than ``limit_bytes``; ``name`` stands for it in the text.
         """
-        announced = self._response.headers.get("content-length", "")
-        is_plain = "content-encoding" not in self._response.headers
-        if is_plain and self._response.request.method != "HEAD" and announced.isdecimal():
-            _check(int(announced), limit_bytes, name)
+        self._check_announced(limit_bytes, name)
         async with aclosing(self._pieces) as pieces:
             _check(len(self._content), limit_bytes, name)
             async for piece in pieces:
                 self._content += piece
                 _check(len(self._content), limit_bytes, name)
         return bytes(self._content)
+
+    async def measured(self, limit_bytes: int, name: str, head_bytes: int) -> tuple[bytes, int]:
+        """Return the first ``head_bytes`` and the size of the whole body, of which no more is held.
+
+        Raises:
+            NodeError: it has more than ``limit_bytes``; ``name`` stands for it in the text.
+        """
+        self._check_announced(limit_bytes, name)
+        head, size_bytes = b"", 0
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                head += piece[: head_bytes - len(head)]
+                size_bytes += len(piece)
+                _check(size_bytes, limit_bytes, name)
+        return head, size_bytes
+
+    def _check_announced(self, limit_bytes: int, name: str) -> None:
+        announced = self._response.headers.get("content-length", "")
+        is_plain = "content-encoding" not in self._response.headers
+        if is_plain and self._response.request.method != "HEAD" and announced.isdecimal():
+            _check(int(announced), limit_bytes, name)
+
+
+def _media_type(response: httpx2.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes]:

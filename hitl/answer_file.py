@@ -4,7 +4,7 @@ A submitter names a file by a mapping; what comes out is a file object made from
 never from what the mapping claims. Nothing is fetched here: a surface looks remote files up beforehand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
@@ -17,6 +17,8 @@ from hitl.errors import InvalidSubmissionError
 _LOCAL: Final = "local_file"
 _REMOTE: Final = "remote_url"
 _CUSTOM: Final = "custom"
+FILE_INPUTS: Final = frozenset({"file", "file-list"})
+"""Types of inputs that take files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,14 @@ def _local_file(value: Mapping[str, Any], declared: Mapping[str, Any], files: Ow
 def _remote_file(
     value: Mapping[str, Any], declared: Mapping[str, Any], files: OwnedFiles, where: str
 ) -> dict[str, Any]:
-    url = value.get("url") or value.get("remote_url")
-    if not isinstance(url, str):
+    url = _address_in(value)
+    if url is None:
         raise _refused(where, "url is missing")
-    name = _name_in_url(url)
-    if name is None:
+    if name_in_url(url) is None:
         raise _refused(where, "url must be an http or https address")
-    facts = files.remote(url) or FileFacts(name)
+    facts = files.remote(url)
+    if facts is None:
+        raise _refused(where, "the file at this address was not looked at")
     return _file_object(value, declared, facts, where) | {
         "transfer_method": _REMOTE,
         "remote_url": url,
@@ -173,7 +176,36 @@ def _allowed_type(
     return _CUSTOM
 
 
-def _name_in_url(url: str) -> str | None:
+def where_of(declared: Mapping[str, Any]) -> str:
+    """Return how an error text names a file input."""
+    kind = "file list input" if declared.get("type") == "file-list" else "file input"
+    return f"{kind} '{declared.get('output_variable_name')}'"
+
+
+def remote_addresses(declared: Iterable[Mapping[str, Any]], inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (how the input is named, address) of every file that an answer names by its address.
+
+    Args:
+        declared: the inputs of the form.
+        inputs: input name -> value, as submitted.
+    """
+    found = []
+    for each in declared:
+        value = inputs.get(each["output_variable_name"])
+        if each.get("type") in FILE_INPUTS:
+            for mapping in value if isinstance(value, list) else [value]:
+                is_remote = isinstance(mapping, Mapping) and mapping.get("transfer_method") == _REMOTE
+                if is_remote and (url := _address_in(mapping)) is not None:
+                    found.append((where_of(each), url))
+    return found
+
+
+def _address_in(mapping: Mapping[str, Any]) -> str | None:
+    url = mapping.get("url") or mapping.get("remote_url")
+    return url if isinstance(url, str) else None
+
+
+def name_in_url(url: str) -> str | None:
     """Return the last path segment of an http(s) url, or None when it is not one."""
     try:
         parts = urlsplit(url)

@@ -9,7 +9,7 @@ import orjson
 
 from graph.nodes import human_input
 from graph.variable_pool import FILE_MARK, FILE_MARK_VALUE
-from hitl.answer_file import OwnedFiles, resolve_file
+from hitl.answer_file import OwnedFiles, resolve_file, where_of
 from hitl.errors import InvalidSubmissionError
 from hitl.form import FormDefinition
 
@@ -64,8 +64,11 @@ def validate_submission(
 
 
 def is_same_answer(one: Submission, other: Submission) -> bool:
-    """Whether two answers to one form say the same. An uploaded file is the same whatever link it was named with."""
-    return (one.action_id, _without_links(one.values)) == (other.action_id, _without_links(other.values))
+    """Whether two answers to one form say the same.
+
+    An uploaded file is the same whatever link it was named with, one elsewhere by its address, whatever lay there.
+    """
+    return (one.action_id, _as_named(one.values)) == (other.action_id, _as_named(other.values))
 
 
 def rendered_content(definition: FormDefinition, values: Mapping[str, Any]) -> str:
@@ -81,12 +84,14 @@ def resolved_for_get(definition: FormDefinition) -> dict[str, str]:
     return {name: _as_text(value) for name, value in definition.resolved_default_values.items()}
 
 
-def _without_links(value: Any) -> Any:
-    """Return a value in which the uploaded files have no address: a link to one is signed anew each time."""
+def _as_named(value: Any) -> Any:
+    """Return a value whose files are what the submitter said of them: an upload or an address."""
     if isinstance(value, dict):
-        is_upload = value.get(FILE_MARK) == FILE_MARK_VALUE and value.get("transfer_method") == "local_file"
-        return {name: _without_links(each) for name, each in value.items() if not (is_upload and name == "url")}
-    return [_without_links(each) for each in value] if isinstance(value, list) else value
+        if value.get(FILE_MARK) == FILE_MARK_VALUE:
+            named = "remote_url" if value.get("transfer_method") == "remote_url" else "related_id"
+            return {named: value.get(named)}
+        return {name: _as_named(each) for name, each in value.items()}
+    return [_as_named(each) for each in value] if isinstance(value, list) else value
 
 
 def _check_storable(action: str, inputs: Mapping[str, Any]) -> None:
@@ -106,17 +111,17 @@ def _checked_value(declared: Mapping[str, Any], name: str, value: Any, files: Ow
                 raise InvalidSubmissionError(f"Invalid value for select input '{name}': must be one of the options")
             return value
         case "file":
-            return resolve_file(value, declared, files, f"file input '{name}'")
+            return resolve_file(value, declared, files, where_of(declared))
         case "file-list":
-            return _checked_files(declared, name, value, files)
+            return _checked_files(declared, value, files)
         case _:
             if not isinstance(value, str):
                 raise InvalidSubmissionError(f"Invalid value for paragraph input '{name}': must be a string")
             return value
 
 
-def _checked_files(declared: Mapping[str, Any], name: str, value: Any, files: OwnedFiles) -> list[dict[str, Any]]:
-    where = f"file list input '{name}'"
+def _checked_files(declared: Mapping[str, Any], value: Any, files: OwnedFiles) -> list[dict[str, Any]]:
+    where = where_of(declared)
     if not isinstance(value, list):
         raise InvalidSubmissionError(f"Invalid value for {where}: must be a list of file mappings")
     limit = declared.get("number_limits") or 0

@@ -6,6 +6,11 @@ from uuid import UUID, uuid5
 _NAMESPACE = UUID("5f1c9a52-6c0e-5d0b-9b7e-0d6c5b0f2a31")
 
 
+ANY_APP = ""
+"""In the place of an app: what an account uploads in the console belongs to no app, and goes into answers and runs of
+any in its workspace."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileOwner:
     """Whose a file is: an end user or an account (``role``), in an app."""
@@ -51,6 +56,13 @@ class FormUpload:
     form_id: str
     recipient_id: str
     uploaded_at: float
+
+
+def is_usable(record: FileRecord, owner: FileOwner) -> bool:
+    """Whether ``owner`` may use a file: it is theirs, in this app or in none."""
+    kept, app_id = record.owner, record.owner.app_id
+    is_theirs = (kept.workspace_id, kept.role, kept.owner_id) == (owner.workspace_id, owner.role, owner.owner_id)
+    return is_theirs and app_id in (owner.app_id, ANY_APP)
 
 
 def derived_file_id(owner: FileOwner, digest: str, name: str, mime_type: str) -> str:

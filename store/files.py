@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from graph.file_value import extension_of
 from store.blobs import Blobs
 from store.database import AnyRow, AnySelect, Database
 from store.errors import UploadLimitError
-from store.file_record import FileOwner, FileRecord, FormUpload, NewFile, derived_file_id
+from store.file_record import ANY_APP, FileOwner, FileRecord, FormUpload, NewFile, derived_file_id
 from store.insert_once import insert_once
 from store.tables import files, forms
 from store.web_tables import form_uploads
@@ -147,13 +147,16 @@ def shortened(name: str) -> str:
 
 _BY_ID = select(files).where(files.c.file_id == bindparam("key_file_id"))
 _BY_IDS = select(files).where(files.c.file_id.in_(bindparam("key_file_ids", expanding=True)))
-_IS_OWNERS = (
-    files.c.workspace_id == bindparam("key_workspace_id"),
-    files.c.app_id == bindparam("key_app_id"),
+_IS_OF_WORKSPACE = files.c.workspace_id == bindparam("key_workspace_id")
+_IS_OF_APP = files.c.app_id == bindparam("key_app_id")
+# See store.file_record.is_usable.
+_IS_THEIRS = and_(
+    files.c.owner_role == bindparam("key_role"),
+    files.c.owner_id == bindparam("key_owner_id"),
+    or_(_IS_OF_APP, files.c.app_id == ANY_APP),
 )
-_IS_THEIRS = (files.c.owner_role == bindparam("key_role")) & (files.c.owner_id == bindparam("key_owner_id"))
 _OF_RUN = select(forms.c.form_id).where(forms.c.run_id == bindparam("key_run_id"))
-_OF_OWNER = _BY_IDS.where(*_IS_OWNERS, _IS_THEIRS)
+_OF_OWNER = _BY_IDS.where(_IS_OF_WORKSPACE, _IS_THEIRS)
 _COUNT_OF_RECIPIENT = select(func.count()).where(
     form_uploads.c.form_id == bindparam("key_form_id"), form_uploads.c.recipient_id == bindparam("key_recipient_id")
 )
@@ -166,7 +169,7 @@ _LOCK_FORM = select(forms.c.form_id).where(forms.c.form_id == bindparam("key_for
 _OF_RECIPIENT = _BY_IDS.join(form_uploads, form_uploads.c.file_id == files.c.file_id).where(
     form_uploads.c.form_id == bindparam("key_form_id"), form_uploads.c.recipient_id == bindparam("key_recipient_id")
 )
-_FOR_RUN = _BY_ID.where(*_IS_OWNERS, or_(_IS_THEIRS, files.c.form_id.in_(_OF_RUN)))
+_FOR_RUN = _BY_ID.where(_IS_OF_WORKSPACE, or_(_IS_THEIRS, and_(_IS_OF_APP, files.c.form_id.in_(_OF_RUN))))
 
 
 class SqlFiles:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from store.errors import UploadLimitError
-from store.file_record import FileOwner, FileRecord, FormUpload
+from store.file_record import FileOwner, FileRecord, FormUpload, is_usable
 from store.memory_store import MemoryStore
 
 
@@ -24,15 +24,16 @@ class MemoryFiles:
     async def of_owner(self, owner: FileOwner, file_ids: Sequence[str]) -> dict[str, FileRecord]:
         """Return the files that ``owner`` may use; see FileTable."""
         found = (self._store.files.get(file_id) for file_id in file_ids)
-        return {record.file_id: record for record in found if record is not None and record.owner == owner}
+        return {record.file_id: record for record in found if record is not None and is_usable(record, owner)}
 
     async def for_run(self, owner: FileOwner, run_id: str, file_id: str) -> FileRecord | None:
         """Return a file that a run may read; see FileTable."""
         record = self._store.files.get(file_id)
-        if record is None or (record.owner.workspace_id, record.owner.app_id) != (owner.workspace_id, owner.app_id):
-            return None
+        if record is None or is_usable(record, owner):
+            return record
         form = self._store.forms.get(record.form_id or "")
-        return record if record.owner == owner or (form is not None and form.run_id == run_id) else None
+        is_of_app = (record.owner.workspace_id, record.owner.app_id) == (owner.workspace_id, owner.app_id)
+        return record if is_of_app and form is not None and form.run_id == run_id else None
 
     async def add_upload(self, record: FileRecord, recipient_id: str, limit: int) -> FileRecord:
         """Keep an upload for a form; see FileTable."""

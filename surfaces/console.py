@@ -33,6 +33,7 @@ def add_console(app: FastAPI, ports: SurfacePorts) -> None:
         ("/setup", door.setup, ["GET", "POST"]),
         ("/ping", door.ping, ["GET"]),
         ("/form/human_input/{form_token}", forms.by_token, ["GET", "POST"]),
+        ("/files/upload", forms.upload, ["POST"]),
         ("/inbox/forms/{form_id}", forms.by_id, ["GET", "POST"]),
         ("/workflow/{run_id}/events", runs.events, ["GET"]),
         ("/workflow/{run_id}/pause-details", runs.pause_details, ["GET"]),

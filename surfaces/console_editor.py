@@ -12,7 +12,9 @@ import uuid_utils
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from actors.answer_files import remote_files
 from graph.errors import InvalidWorkflowError, NodeError
+from hitl.form import FormDefinition
 from store.app_record import AppRecord
 from store.file_record import FileOwner
 from store.login_record import LoggedIn
@@ -70,6 +72,12 @@ class ConsoleEditor:
         files = await known_files(body.form_inputs, owner, self._ports)
         node_id = request.path_params["node_id"]
         try:
+            asked = self._previews.request_of_node(document, node_id, body.inputs)
+            definition = FormDefinition(asked.form_content, asked.inputs, asked.actions)
+            blocked = self._ports.blocked_extensions
+            files = await remote_files(
+                definition, body.action, body.form_inputs, files, self._ports.remote_files, blocked
+            )
             outputs = self._previews.outputs_of_answer(
                 document, node_id, body.inputs, body.form_inputs, body.action, files
             )

@@ -11,22 +11,25 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from actors.messages import KnownFiles
+from hitl.addressing import account_of
+from hitl.claim import Claim
 from hitl.digest import form_digest
 from hitl.errors import FormAlreadySubmittedError, FormNotFoundError
 from hitl.form import Form, FormStatus
 from hitl.policy import is_accepted
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
-from store.file_record import FileOwner
+from store.file_record import ANY_APP, FileOwner
 from store.form_record import Submitter
 from store.login_record import LoggedIn
 from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
-from surfaces.form_answers import submit_order
+from surfaces.form_answers import submit_answer, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, recipients_files
 from surfaces.ports import SurfacePorts
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
+from surfaces.uploads import described, multipart_form, one_web_file, stored_upload
 
 _RANK: Final = {RecipientType.BACKSTAGE: 0, RecipientType.CONSOLE: 1}
 
@@ -55,11 +58,20 @@ class ConsoleForms:
         form, recipient = await form_of_workspace(request.path_params["form_id"], login, self._ports)
         return await self._shown_or_answered(request, form, recipient, login)
 
+    async def upload(self, request: Request) -> Response:
+        """Store one file of the account, for an answer or a run, and say what it is called; durable by then."""
+        login = await calling_account(request, self._ports)
+        owner = FileOwner(login.workspace_id, ANY_APP, "account", login.account.account_id)
+        async with multipart_form(request) as form:
+            record = await stored_upload(one_web_file(form, self._ports), owner, self._ports)
+        return reply(described(record, self._ports), 201)
+
     async def _shown_or_answered(self, request: Request, form: Form, recipient: Recipient, login: LoggedIn) -> Response:
         if request.method == "GET":
             told = shown(form, self._ports)
+            claim = await claim_of(form, self._ports)
             await note_reading(form, login, self._ports)
-            return reply(told)
+            return reply(told | {"claim": claim and claim_shape(*claim)})
         body = checked(ConsoleAnswer, await read_object(request, self._ports.max_body_bytes))
         await answer_form(form, recipient, body, login, self._ports, idempotency_key_hash(request))
         return reply({})
@@ -87,8 +99,26 @@ def shown(form: Form, ports: SurfacePorts) -> dict[str, Any]:
     return ports.links.refreshed(told, form.app_id) | {"form_digest": form_digest(asked)}
 
 
+async def claim_of(form: Form, ports: SurfacePorts) -> tuple[Claim, str] | None:
+    """Return the living claim of a form, and the name of whoever claims it; None where nobody does."""
+    inbox = ports.console.inbox
+    claim = await inbox.claim_of(form.form_id, ports.clock.now()) if inbox is not None else None
+    if claim is None:
+        return None
+    account = await ports.accounts.account(claim.account_id)
+    return claim, account.name if account else ""
+
+
+def claim_shape(claim: Claim, name: str) -> dict[str, Any]:
+    """Return a claim as the console is told of it."""
+    return {"account_id": claim.account_id, "name": name, "expires_at": int(claim.expires_at)}
+
+
 async def note_reading(form: Form, login: LoggedIn, ports: SurfacePorts) -> None:
-    """Have the audit say that the account has read ``form``, before it gets it; once, however often it reads."""
+    """Have the audit say that the account has read ``form``; once, however often it reads.
+
+    Where the HITL actor is away the account gets the form all the same, and the audit says so when it is back.
+    """
     await ports.submissions.viewed(form.form_id, Submitter(login.account.account_id, via=Surface.CONSOLE))
 
 
@@ -111,16 +141,20 @@ async def form_of_workspace(form_id: str, login: LoggedIn, ports: SurfacePorts) 
         FormNotFoundError: there is none, or nobody answers it in the console.
     """
     form = await any_form_of_workspace(form_id, login, ports)
-    recipient = console_recipient((await ports.forms.recipients([form_id])).get(form_id, []))
+    recipients = (await ports.forms.recipients([form_id])).get(form_id, [])
+    recipient = console_recipient(recipients, login.account.account_id)
     if recipient is None:
         raise FormNotFoundError()
     return form, recipient
 
 
-def console_recipient(recipients: list[Recipient]) -> Recipient | None:
-    """Return the recipient as whom an account answers: backstage before console; None where there is none left."""
+def console_recipient(recipients: list[Recipient], account_id: str) -> Recipient | None:
+    """Return the recipient as whom an account answers; None where there is none left.
+
+    That is its own, which asks it in person; else the inbox of the workspace; else that of somebody else.
+    """
     usable = [each for each in recipients if each.is_active and is_accepted(each.type, Surface.CONSOLE)]
-    return min(usable, key=lambda each: _RANK[each.type], default=None)
+    return min(usable, key=lambda each: (account_of(each) != account_id, _RANK[each.type]), default=None)
 
 
 async def answer_form(
@@ -148,6 +182,5 @@ async def answer_form(
     uploaded = await recipients_files(answer.inputs, recipient, ports)
     files = KnownFiles(uploads={**own.uploads, **uploaded.uploads})
     by = login.account.account_id
-    return await ports.submissions.submit(
-        submit_order(recipient, answer, Surface.CONSOLE, files, key_hash=key_hash, account_id=by)
-    )
+    order = submit_order(recipient, answer, Surface.CONSOLE, files, key_hash=key_hash, account_id=by)
+    return await submit_answer(form, order, ports)

@@ -26,7 +26,13 @@ from store.login_record import LoggedIn
 from surfaces.auth import idempotency_key_hash
 from surfaces.console_auth import calling_account
 from surfaces.console_drafts import account_shape
-from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace
+from surfaces.console_forms import (
+    ConsoleAnswer,
+    answer_form,
+    any_form_of_workspace,
+    claim_shape,
+    form_of_workspace,
+)
 from surfaces.console_lists import number_in
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import InvalidParamError
@@ -155,11 +161,7 @@ class InboxList:
 
     def _row(self, row: InboxRow) -> dict[str, Any]:
         form = row.form
-        claim = row.claim and {
-            "account_id": row.claim.account_id,
-            "name": row.claimant,
-            "expires_at": int(row.claim.expires_at),
-        }
+        claim = row.claim and claim_shape(row.claim, row.claimant)
         return {
             "form_id": form.form_id,
             "app_id": form.app_id,

@@ -1,16 +1,21 @@
-"""What the surfaces that show forms have in common: the form as a reply, the answer as an order.
+"""What the surfaces that show forms and take answers have in common: the form as a reply, and the way of an answer.
 
-Source: spec/http.md 3.7.
+Source: spec/http.md 3.7, spec/hitl.md 3.5.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from actors.answer_files import with_remote_files
 from actors.messages import KnownFiles, SubmitOrder
 from hitl.digest import form_digest
-from hitl.form import Form
+from hitl.form import Form, FormStatus
 from hitl.recipient import Recipient
-from hitl.submission import resolved_for_get
+from hitl.submission import resolved_for_get, validate_submission
 from hitl.surface import Surface
+from surfaces.form_uploads import adopted, initiator_of
+from surfaces.input_files import facts_of, with_uploads
 from surfaces.ports import SurfacePorts
 from surfaces.schemas import HumanInputFormSubmitPayload
 
@@ -66,3 +71,54 @@ def submit_order(
         api_key_id=api_key_id,
         key_hash=key_hash,
     )
+
+
+async def submit_answer(form: Form, order: SubmitOrder, ports: SurfacePorts) -> bool:
+    """Give an answer to the HITL actor, its files ready; durable on return. The only way for every surface.
+
+    Files that are named by their address have been fetched and looked at by then. Uploads that the run could not read,
+    because they are the submitter's and not its starter's, have become uploads for this form.
+
+    Args:
+        form: the form that is answered.
+        order: the answer; its files are the uploads that the submitter may use.
+        ports: what it goes through.
+
+    Returns:
+        Whether the form is decided.
+
+    Raises:
+        InvalidSubmissionError: the answer does not fit, or a file cannot be had; the form stays open, and nothing of
+            the answer is kept.
+        RefusedError, UnavailableError: as ``Submissions.submit``.
+    """
+    now = ports.clock.now()
+    order = await with_remote_files(form, order, ports.remote_files, now, ports.blocked_extensions)
+    return await ports.submissions.submit(await _with_readable_uploads(form, order, ports))
+
+
+async def _with_readable_uploads(form: Form, order: SubmitOrder, ports: SurfacePorts) -> SubmitOrder:
+    """Return ``order`` with uploads that the run of ``form`` can read, whoever has started it."""
+    owner = await initiator_of(form, ports) if order.files.uploads and order.recipient_id else None
+    if owner is None or order.recipient_id is None:
+        return order
+    is_open = form.status is FormStatus.WAITING
+    new_ids: dict[str, str] = {}
+    uploads = dict(order.files.uploads)
+    for file_id in order.files.uploads:
+        record = await ports.files.table.get(file_id)
+        if record is None or record.owner == owner or record.form_id == form.form_id:
+            continue
+        if is_open and not new_ids:
+            # Nothing is stored for an answer that will not be taken.
+            validate_submission(form.definition, order.action, order.inputs, order.files)
+        made = await adopted(record, form, order.recipient_id, owner, ports, is_kept=is_open)
+        new_ids[file_id], uploads[made.file_id] = made.file_id, facts_of(made, ports)
+    if not new_ids:
+        return order
+    files = KnownFiles(uploads, order.files.remotes)
+    return replace(order, inputs=_renamed(order.inputs, new_ids), files=files)
+
+
+def _renamed(inputs: Mapping[str, Any], new_ids: Mapping[str, str]) -> dict[str, Any]:
+    return {name: with_uploads(value, new_ids) for name, value in inputs.items()}

@@ -33,7 +33,7 @@ from hitl.surface import Surface
 from store.form_record import TokenMatch
 from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, FormRateLimitError
-from surfaces.form_answers import submit_order
+from surfaces.form_answers import submit_answer, submit_order
 from surfaces.form_limits import FormUse
 from surfaces.form_lookup import form_of_token
 from surfaces.form_view import Entered, ShownForm, form_page, message_page, page_headers
@@ -98,7 +98,7 @@ class FormPage:
         given = HumanInputFormSubmitPayload(inputs=answer.inputs, action=action, form_digest=digest)
         files = await recipients_files(answer.inputs, match.recipient, self._ports)
         try:
-            await self._ports.submissions.submit(submit_order(match.recipient, given, Surface.WEB, files))
+            await submit_answer(match.form, submit_order(match.recipient, given, Surface.WEB, files), self._ports)
         except (InvalidSubmissionError, FormChangedError) as error:
             return str(domain_error(error)), answer_for(error).status
         return "", 200

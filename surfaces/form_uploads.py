@@ -7,7 +7,9 @@ Source: spec/hitl.md 3.5 and 3.7.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
+from uuid import UUID, uuid5
 
 import uuid_utils
 
@@ -65,3 +67,26 @@ async def kept(upload: Upload, recipient: Recipient, owner: FileOwner, ports: Su
     """
     made = NewFile(str(uuid_utils.uuid7()), owner, upload.name, upload.mime_type, ports.clock.now(), recipient.form_id)
     return await ports.files.put_upload(upload.file, made, recipient.recipient_id, MAX_UPLOADS)
+
+
+async def adopted(
+    record: FileRecord, form: Form, recipient_id: str, owner: FileOwner, ports: SurfacePorts, *, is_kept: bool
+) -> FileRecord:
+    """Return a file that its owner names in an answer as one that was uploaded for the form; durable if ``is_kept``.
+
+    The content stays where it is. The same file named again by the same recipient is the same upload.
+
+    Args:
+        record: the file.
+        form: the form that is answered.
+        recipient_id: as whom.
+        owner: whoever started the form's run.
+        ports: where files are kept.
+        is_kept: False to learn only what it is called.
+
+    Raises:
+        UploadLimitError: the recipient has uploaded too many.
+    """
+    file_id = str(uuid5(UUID(form.form_id), f"{recipient_id} {record.file_id}"))
+    made = replace(record, file_id=file_id, owner=owner, form_id=form.form_id, created_at=ports.clock.now())
+    return await ports.files.table.add_upload(made, recipient_id, MAX_UPLOADS) if is_kept else made

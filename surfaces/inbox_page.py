@@ -27,6 +27,7 @@ from fastapi import FastAPI, Request, Response
 
 from actors.messages import ClaimOrder, ReleaseOrder
 from graph.errors import GreenroomError
+from hitl.claim import Claim
 from hitl.errors import (
     FormAlreadySubmittedError,
     FormChangedError,
@@ -41,7 +42,14 @@ from hitl.surface import Surface
 from store.inbox_record import InboxPage, InboxQuery, InboxRow
 from store.login_record import LoggedIn
 from surfaces.console_auth import login_of
-from surfaces.console_forms import ConsoleAnswer, answer_form, any_form_of_workspace, form_of_workspace, note_reading
+from surfaces.console_forms import (
+    ConsoleAnswer,
+    answer_form,
+    any_form_of_workspace,
+    claim_of,
+    form_of_workspace,
+    note_reading,
+)
 from surfaces.console_inbox import FILTERS, inbox_query
 from surfaces.console_login import Doorkeeper
 from surfaces.console_tokens import Bearer
@@ -291,7 +299,9 @@ class InboxPages:
     async def _form_page(self, form: Form, visitor: Visitor, entered: Entered, status: int = 200) -> Response:
         guard = self._door.tokens.csrf(visitor.bearer)
         address = f"{self._prefix}/inbox/forms/{form.form_id}"
-        around = {"account": visitor.login.account.name, "inbox": f"{self._prefix}/inbox"}
+        around = {"account": visitor.login.account.name, "inbox": f"{self._prefix}/inbox", "claim": ""}
+        if (claimed := await claim_of(form, self._ports)) is not None:
+            around["claim"] = _claim_told(*claimed, visitor)
         shown = await form_to_show(form, address, guard, self._ports)
         return form_page(shown, entered, status, "inbox_form.html", **around)
 
@@ -338,8 +348,18 @@ class InboxPages:
 
 
 def _claimed_text(error: FormClaimedError) -> str:
-    until = datetime.fromtimestamp(error.expires_at, UTC)
-    return f"Somebody else has claimed this form, until {until:%Y-%m-%d %H:%M} UTC unless they release it before."
+    return f"Somebody else has claimed this form, until {_time(error.expires_at)} unless they release it before."
+
+
+def _claim_told(claim: Claim, name: str, visitor: Visitor) -> str:
+    """Return what the page of a form says of its claim."""
+    if claim.account_id == visitor.login.account.account_id:
+        return f"You have claimed this form, until {_time(claim.expires_at)}."
+    return f"{name or 'Somebody else'} has claimed this form, until {_time(claim.expires_at)} unless they release it."
+
+
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _is_same(one: str, other: str) -> bool:

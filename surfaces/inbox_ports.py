@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from actors.messages import ActOrder
+from hitl.claim import Claim
 from store.inbox_record import InboxPage, InboxQuery
 
 
@@ -11,6 +12,10 @@ class InboxReads(Protocol):
 
     async def inbox(self, query: InboxQuery) -> InboxPage:
         """Return one page of an inbox."""
+        ...
+
+    async def claim_of(self, form_id: str, now: float) -> Claim | None:
+        """Return the claim of a form that counts at ``now``, None without one."""
         ...
 
 

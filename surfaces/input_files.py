@@ -1,6 +1,7 @@
 """Files that a caller names in the inputs of a run or of an answer: mappings become file values, or are refused.
 
-Remote files are taken by their address and not fetched. An upload must be one of the caller's own.
+Remote files in the inputs of a run are taken by their address and not fetched; those of an answer are
+(``actors.answer_files``). An upload must be one of the caller's own.
 
 Source: spec/http.md 3.1, 3.7, 3.8 and 4.4, spec/graph.md 3.5.
 """
@@ -56,6 +57,16 @@ async def recipients_files(inputs: Mapping[str, Any], recipient: Recipient, port
     table = ports.files.table
     records = await table.of_recipient(recipient.form_id, recipient.recipient_id, ids) if ids else {}
     return KnownFiles(uploads={file_id: facts_of(record, ports) for file_id, record in records.items()})
+
+
+def with_uploads(value: Any, new_ids: Mapping[str, str]) -> Any:
+    """Return a value of an answer with other ids for the uploads that its mappings name; ``new_ids``: old -> new."""
+    if isinstance(value, list):
+        return [with_uploads(each, new_ids) for each in value]
+    if isinstance(value, Mapping) and value.get("transfer_method") in _STORED_METHODS and _id_in(value) in new_ids:
+        others = {name: each for name, each in value.items() if name not in _ID_NAMES}
+        return others | {"upload_file_id": new_ids[_id_in(value)]}
+    return value
 
 
 def facts_of(record: FileRecord, ports: SurfacePorts) -> FileFacts:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from actors.messages import Cursor, RunOrder, RunOutcome, SubmitOrder, TailBatch
 from actors.plans import Plans
+from effects.guarded_client import RemoteLook
 from graph.events import Fact
 from graph.ports import Clock
 from hitl.form import Form
@@ -57,7 +58,10 @@ class Submissions(Protocol):
         ...
 
     async def viewed(self, form_id: str, by: Submitter) -> None:
-        """Note in the audit that an account that has logged in has read a form, once for each; durable on return."""
+        """Note in the audit that an account that has logged in has read a form, once for each.
+
+        Durable on return, or soon after where the HITL actor is away for longer than a moment.
+        """
         ...
 
 
@@ -140,6 +144,10 @@ class RemoteFiles(Protocol):
 
     async def download(self, url: str, limit_bytes: int) -> tuple[bytes, str]:
         """Return the content at ``url`` and its media type; NodeError where it cannot be had or is too large."""
+        ...
+
+    async def look(self, url: str, limit_bytes: int, head_bytes: int) -> RemoteLook:
+        """Return how the content at ``url`` begins, its size and type; NodeError as ``download``."""
         ...
 
 

@@ -19,7 +19,7 @@ from surfaces.asgi import REFERENCE_VERSION
 from surfaces.auth import calling_app, calling_key_id, calling_user, idempotency_key_hash, named_user, require_mode
 from surfaces.errors import AppUnavailableError, ResourceNotFoundError
 from surfaces.event_shapes import run_inputs
-from surfaces.form_answers import shown_form, submit_order
+from surfaces.form_answers import shown_form, submit_answer, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
@@ -132,7 +132,7 @@ class ServiceApi:
             end_user_id=submitter.end_user_id,
             api_key_id=await calling_key_id(request, self._ports),
         )
-        await self._ports.submissions.submit(order)
+        await submit_answer(match.form, order, self._ports)
         return reply({})
 
     async def _form(self, request: Request, app_id: str) -> TokenMatch:

@@ -8,19 +8,18 @@ Source: spec/http.md 2.4 and 3.8, spec/hitl.md 3.7.
 """
 
 import asyncio
-import mimetypes
 import unicodedata
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-import filetype
 import uuid_utils
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from effects.media_type import HEAD_BYTES, media_type_of
 from graph.file_value import MAX_FILE_BYTES, extension_of, kind_of, max_bytes
 from store.file_record import FileOwner, FileRecord, NewFile
 from surfaces.errors import (
@@ -41,16 +40,6 @@ _ENVELOPE_BYTES: Final = 1024 * 1024
 """What a multipart body may have besides its files."""
 _MAX_PARTS: Final = 100
 _MIB: Final = 1024 * 1024
-_HEAD_BYTES: Final = 8192
-"""How much of a file is looked at to tell what it is."""
-_SEEN_KINDS: Final = frozenset({"image", "audio", "video"})
-"""Kinds whose content shows what it is."""
-_PDF: Final = "application/pdf"
-_OCTETS: Final = "application/octet-stream"
-_TYPES: Final = mimetypes.MimeTypes()
-"""What Python knows by itself: the tables of the machine differ."""
-_UNSEEN_EXTENSIONS: Final = frozenset({".svg"})
-"""Extensions of such kinds whose content is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +148,10 @@ async def looked_at(name: str, file: BinaryIO, size_bytes: int, ports: SurfacePo
     # Before its content is looked at, the name says how large it may be.
     _check_size(size_bytes, name, "")
     head = await asyncio.to_thread(_head_of, file)
-    return Upload(name, _mime_type(name, head), size_bytes, file)
+    mime_type = media_type_of(name, head)
+    if mime_type is None:
+        raise FileContentError(f"The content of this file is not that of a {extension_of(name)} file.")
+    return Upload(name, mime_type, size_bytes, file)
 
 
 def plain_name(sent: str) -> str:
@@ -235,27 +227,9 @@ def _taken(file: UploadFile, mime_type: str) -> Upload:
     return Upload(name, mime_type, size_bytes, file.file)
 
 
-def _mime_type(name: str, head: bytes) -> str:
-    """Return the media type of a file: by its name, and by its content where the name says nothing.
-
-    Raises:
-        FileContentError: a picture, sound, film or PDF by name is none by content.
-    """
-    named = _TYPES.guess_type(name)[0]
-    found = filetype.guess_mime(head) if head else None
-    kind, shown = kind_of(name, named), (found or "").partition("/")[0]
-    is_other = named == _PDF and found != _PDF
-    if kind in _SEEN_KINDS and extension_of(name) not in _UNSEEN_EXTENSIONS:
-        # Containers such as MP4 hold either of the two.
-        is_other = shown not in ({"audio", "video"} if kind in ("audio", "video") else {kind})
-    if is_other:
-        raise FileContentError(f"The content of this file is not that of a {extension_of(name)} file.")
-    return named or found or _OCTETS
-
-
 def _head_of(file: BinaryIO) -> bytes:
     file.seek(0)
-    head = file.read(_HEAD_BYTES)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     return head
 

@@ -25,7 +25,7 @@ from hitl.form_token import Purpose, derive_token
 from hitl.surface import Surface
 from surfaces.auth import idempotency_key_hash
 from surfaces.errors import BadRequestError, InvalidParamError, NoSiteError, RemoteFileError, UploadTokenError
-from surfaces.form_answers import shown_form, submit_order
+from surfaces.form_answers import shown_form, submit_answer, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.form_uploads import asks_for_files, check_wanted, initiator_of, kept
 from surfaces.input_files import recipients_files
@@ -69,7 +69,7 @@ class WebForms:
         match = await form_of_token(token, Surface.WEB, self._ports)
         files = await recipients_files(answer.inputs, match.recipient, self._ports)
         order = submit_order(match.recipient, answer, Surface.WEB, files, key_hash=key_hash)
-        await self._ports.submissions.submit(order)
+        await submit_answer(match.form, order, self._ports)
         return reply({})
 
     async def upload_token(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from actors.messages import ActOrder
+from hitl.claim import Claim
 from store.inbox_record import InboxPage, InboxQuery
 
 
@@ -16,6 +17,10 @@ class NotedReads:
         """Note a query."""
         self.queries.append(query)
         return InboxPage((), has_more=False)
+
+    async def claim_of(self, form_id: str, now: float) -> Claim | None:
+        """Return None: nobody claims anything."""
+        return None
 
 
 @dataclass

@@ -60,8 +60,9 @@ async def test_form_is_shown_whole(world: World) -> None:
     body = by_id.json()
     assert list(body) == [
         "form_content", "inputs", "user_actions", "rendered_content", "expiration_time", "default_values",
-        "node_title", "display_in_ui", "form_digest",
+        "node_title", "display_in_ui", "form_digest", "claim",
     ]  # fmt: skip
+    assert body["claim"] is None
     assert body["rendered_content"].startswith("Write about tea?")
     assert (body["expiration_time"], body["node_title"]) == (reason["expiration_time"], "Review")
 

@@ -9,6 +9,7 @@ import pytest
 from approval import approval
 from form_links import guard_of, link_of, newest, opened
 from hitl.recipient import RecipientType
+from local_server import local_server
 from surface_world import World, make_world
 from surfaces import form_uploads
 
@@ -73,21 +74,22 @@ async def test_several_files_and_addresses_make_a_list() -> None:
     world = await asking(file_input(kind="file-list", number_limits=3, allowed_file_upload_methods=methods))
     link = await link_of(world)
     parts = [("file.report", ("a.pdf", PDF, "")), ("file.report", ("b.txt", b"hi", ""))]
-    async with world.client("") as client:
+    async with local_server() as server, world.client("") as client:
+        server.reply("/c.pdf", PDF)
         address, page = await opened(client, link)
         assert "Up to 3 files: documents. Each at most 15 MB." in page.text
-        urls = "https://example.org/c.pdf\r\n\r\nhttps://example.org/d.pdf"
+        urls = f"{server.url}/c.pdf\r\n\r\n{server.url}/d.pdf"
         many = await sent_with(client, page, address, parts, **{"url.report": urls})
         assert (many.status_code, "at most 3 files" in many.text) == (400, True)
         kept = re.findall(r'name="kept.report" value="([^"]+)" checked', many.text)
         assert len(kept) == 2
-        done = await sent_with(
-            client, many, address, [], **{"kept.report": kept, "url.report": "https://example.org/c.pdf"}
-        )
+        done = await sent_with(client, many, address, [], **{"kept.report": kept, "url.report": f"{server.url}/c.pdf"})
+        assert [asked.target for asked in server.asked] == ["/c.pdf"]
     (answer,) = world.store.answers.values()
     assert done.status_code == 200, done.text
     assert [each["filename"] for each in answer.submission.values["report"]] == ["a.pdf", "b.txt", "c.pdf"]
-    assert answer.submission.values["report"][2]["remote_url"] == "https://example.org/c.pdf"
+    assert answer.submission.values["report"][2]["remote_url"].endswith("/c.pdf")
+    assert answer.submission.values["report"][2]["size"] == len(PDF)
 
 
 async def test_uploads_are_kept_when_the_answer_does_not_fit() -> None:
@@ -246,16 +248,19 @@ async def test_body_of_a_page_is_read_only_for_an_open_form() -> None:
 
 
 async def test_remote_address_is_a_text_field() -> None:
-    """Where only addresses are taken the page has no file field; what is no address is refused and shown again."""
+    """Where only addresses are taken the page has no file field; what cannot be fetched is refused and shown again."""
     world = await asking(file_input(allowed_file_upload_methods=["remote_url"]))
     link = await link_of(world)
-    async with world.client("") as client:
+    async with local_server() as server, world.client("") as client:
+        server.reply("/r.pdf", PDF)
         address, page = await opened(client, link)
         assert '<input type="file"' not in page.text
         assert '<input type="url" id="field-1" name="url.report"' in page.text
         bad = await sent_with(client, page, address, [], **{"url.report": 'javascript:"alert(1)"'})
         sneaked = await sent_with(client, page, address, [("file.report", ("r.pdf", PDF, ""))])
-        done = await sent_with(client, bad, address, [], **{"url.report": " https://example.org/r.pdf "})
+        gone = await sent_with(client, bad, address, [], **{"url.report": f"{server.url}/gone.pdf"})
+        done = await sent_with(client, bad, address, [], **{"url.report": f" {server.url}/r.pdf "})
+    assert (gone.status_code, "the file at this address cannot be fetched" in gone.text) == (400, True)
     assert (bad.status_code, "must be an http or https address" in bad.text) == (400, True)
     assert 'value="javascript:&#34;alert(1)&#34;"' in bad.text
     assert (sneaked.status_code, len(world.store.files)) == (400, 0)

@@ -9,11 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from actors.messages import ClaimOrder
+from actors.messages import ClaimOrder, ReleaseOrder
 from approval import RUN, approval
 from console_world import PASSWORD, add_person, browser
 from store_world import acts_on
-from surface_world import World, make_world
+from surface_world import CLAIM_LIFETIME_S, World, make_world
 
 ANSWERED = "Your answer has been recorded."
 FORM = "application/x-www-form-urlencoded"
@@ -312,6 +312,25 @@ async def test_form_that_somebody_else_has_claimed_is_told_with_the_time(world: 
     told = "Somebody else has claimed this form, until 2026-06-09 10:23 UTC"
     assert (again.status_code, claim.status_code) == (409, 409)
     assert told in again.text and "my words" in again.text and told in claim.text
+
+
+async def test_page_of_a_form_says_who_has_claimed_it(world: World) -> None:
+    """Whoever opens a form sees the claim on it, their own as such, as long as it counts."""
+    ann, bob = await add_person(world), await add_person(world, "bob@example.org")
+    form_id = await waiting_form(world)
+    path = f"/inbox/forms/{form_id}"
+    async with browser(world) as client:
+        await logged_in(client)
+        assert "claimed this form" not in (await client.get(path)).text
+        await world.hitl.act(ClaimOrder(form_id, bob.account_id, "console"))
+        foreign = await client.get(path)
+        await world.hitl.act(ReleaseOrder(form_id, bob.account_id, "console"))
+        await world.hitl.act(ClaimOrder(form_id, ann.account_id, "console"))
+        own = await client.get(path)
+        world.clock.at += CLAIM_LIFETIME_S
+        assert "claimed this form" not in (await client.get(path)).text
+    assert "Bob has claimed this form, until 2026-06-09 10:23 UTC unless they release it." in foreign.text
+    assert "You have claimed this form, until 2026-06-09 10:23 UTC." in own.text
 
 
 async def test_votes_on_a_page_are_told_apart_from_decisions() -> None:

@@ -1,13 +1,20 @@
 """The inbox of several people over the stores themselves: who sees, claims, hands on and decides, and what is kept."""
 
+import asyncio
+import time
 from typing import Any
 
 import httpx2
 import pytest
 
+from actors.errors import ActorAwayError
+from actors.readings import Readings
 from approval import RUN, approval
 from console_world import Person, person
 from hitl.receipt import verified_statement
+from hitl.recipient import RecipientType
+from store.form_record import Submitter
+from store.memory_decisions import MemoryDecisions
 from surface_world import CLAIM_LIFETIME_S, RECEIPT_KEY, World, make_world
 
 GOOD = {"action": "approve", "inputs": {"comment": "ok"}}
@@ -247,3 +254,60 @@ async def test_deliveries_tell_of_every_mail(act: str) -> None:
     ]
     assert mails[1]["due_at"] == mails[0]["due_at"] + 5 == world.clock.at
     assert "/form/" not in reply.text and reason["form_token"] not in reply.text
+
+
+async def test_form_shows_its_claim_to_programs() -> None:
+    """Whoever reads a form learns who has claimed it and until when, as the list says it."""
+    world, (ann, bob, _) = await board()
+    (form_id,) = await waiting(world)
+    await ann.post(f"/inbox/forms/{form_id}/claim")
+    shown = (await bob.get(f"/inbox/forms/{form_id}")).json()["claim"]
+    (row,) = (await bob.get("/inbox/forms")).json()["data"]
+    assert shown == row["claim"]
+    assert (shown["account_id"], shown["name"]) == (ann.account.account_id, "Ann")
+    await ann.post(f"/inbox/forms/{form_id}/release")
+    assert (await bob.get(f"/inbox/forms/{form_id}")).json()["claim"] is None
+
+
+async def test_account_answers_as_whom_it_was_asked() -> None:
+    """Who is asked in person votes as that recipient, whoever else is asked; who is not, as the workspace's inbox."""
+    world, (ann, bob, _) = await board({"approval": {"approvers": ["group:board"], "quorum": 2}})
+    (form_id,) = await waiting(world)
+    for one in (bob, ann):
+        assert (await one.post(f"/inbox/forms/{form_id}", GOOD)).status_code == 200
+    recipients = {each.recipient_id: each for each in world.store.recipients.values()}
+    voted = {entry.account_id: entry.recipient_id for entry in world.store.audit if entry.event == "voted"}
+    for one in (ann, bob):
+        recipient = recipients[voted[one.account.account_id] or ""]
+        assert recipient.payload["account_id"] == one.account.account_id
+    world = await make_world(approval())
+    (form_id,) = await waiting(world)
+    (cy,) = await members(world, "cy")
+    await cy.post(f"/inbox/forms/{form_id}", GOOD)
+    (given,) = world.store.answers.values()
+    assert world.store.recipients[given.recipient_id or ""].type is RecipientType.BACKSTAGE
+
+
+async def test_form_is_read_while_the_hitl_actor_is_away() -> None:
+    """The account gets the form at once, and the audit says when it was read as soon as that can be noted."""
+    world, (ann, _, _) = await board()
+    (form_id,) = await waiting(world)
+    decisions, is_away, is_noted = MemoryDecisions(world.store), True, asyncio.Event()
+
+    async def note(noted_id: str, by: Submitter, at: float | None) -> None:
+        if is_away:
+            raise ActorAwayError("hitl-actor")
+        await decisions.view(noted_id, by, world.clock.now() if at is None else at)
+        is_noted.set()
+
+    readings = Readings(note, first_delay_s=0.01)
+    world.hitl.viewed = lambda form_id, by: readings.add(form_id, by, patience_s=0.0)
+    before = time.time()
+    shown = await ann.get(f"/inbox/forms/{form_id}")
+    page = await ann.client.get(f"/inbox/forms/{form_id}")
+    assert (shown.status_code, page.status_code) == (200, 200)
+    assert await events(ann, form_id) == ["opened"]
+    after, is_away = time.time(), False
+    await asyncio.wait_for(is_noted.wait(), 60)
+    (entry,) = [each for each in world.store.audit if each.event == "viewed"]
+    assert (entry.account_id, before <= entry.at <= after) == (ann.account.account_id, True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from io import BytesIO
 
 from store.errors import UploadLimitError
-from store.file_record import FileOwner, FileRecord, FormUpload, NewFile
+from store.file_record import ANY_APP, FileOwner, FileRecord, FormUpload, NewFile
 from store.files import FileShelf, RunShelf, shortened
 from store_world import NOW, StoreWorld, make_id, new_form, new_run, open_form
 
@@ -51,6 +51,23 @@ async def test_run_reads_its_owners_files_and_those_of_its_forms(world: StoreWor
     found = [await world.files.for_run(OWNER, run.run_id, each.file_id) for each in (mine, answer, foreign, bobs)]
     assert found == [mine, answer, None, None]
     assert await world.files.for_run(OWNER, "another run", answer.file_id) is None
+
+
+async def test_file_of_no_app_is_its_accounts_in_every_app(world: StoreWorld) -> None:
+    """What an account uploads without an app goes into its answers and runs of any app of the workspace alone."""
+    ann = replace(OWNER, role="account")
+    kept = await world.files.add(record("a", replace(ann, app_id=ANY_APP)))
+    for owner, is_theirs in (
+        (ann, True),
+        (replace(ann, app_id=ELSEWHERE.app_id), True),
+        (replace(ann, workspace_id=make_id("other workspace")), False),
+        (replace(ann, owner_id=OTHER.owner_id), False),
+        (OWNER, False),
+    ):
+        assert await world.files.of_owner(owner, [kept.file_id]) == ({kept.file_id: kept} if is_theirs else {})
+        assert await world.files.for_run(owner, "run", kept.file_id) == (kept if is_theirs else None)
+    of_app = await world.files.add(record("b", ann))
+    assert await world.files.of_owner(replace(ann, app_id=ANY_APP), [of_app.file_id]) == {}
 
 
 async def test_file_of_a_run_is_named_by_its_content(world: StoreWorld) -> None:

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from effects.address_guard import GuardedBackend, parse_networks
-from effects.guarded_client import GuardedClient, GuardedTransport
+from effects.guarded_client import GuardedClient, GuardedTransport, RemoteLook
 from effects.guarded_http import MAX_BINARY_BYTES, MAX_TEXT_BYTES, GuardedHttp
 from graph.errors import NodeError
 from graph.file_value import stored_file
@@ -295,5 +295,24 @@ async def test_download_is_bounded_and_needs_success(server):
     for path, limit, error_type in (("/a", 4, "ResponseSizeError"), ("/gone", 9, "FileFetchError")):
         with pytest.raises(NodeError) as failed:
             await client.download(server.url + path, limit)
+        assert failed.value.error_type == error_type
+    await client.close()
+
+
+async def test_look_says_how_a_file_begins_and_how_large_it_is(server):
+    """A remote file is measured to its end within the limits of a download, and only its beginning is kept."""
+    server.reply("/a", b"12345", content_type="Text/Plain; charset=utf-8")
+    server.reply("/packed", gzip.compress(b"1" * 5000), content_encoding="gzip")
+    server.reply("/gone", status=404)
+    client = GuardedClient(LOOPBACK)
+    assert await client.look(server.url + "/a", 5, 3) == RemoteLook(b"123", 5, "text/plain")
+    assert await client.look(server.url + "/packed", 5000, 9) == RemoteLook(b"1" * 9, 5000, "")
+    for path, limit, error_type in (
+        ("/a", 4, "ResponseSizeError"),
+        ("/packed", 4999, "ResponseSizeError"),
+        ("/gone", 9, "FileFetchError"),
+    ):
+        with pytest.raises(NodeError) as failed:
+            await client.look(server.url + path, limit, 3)
         assert failed.value.error_type == error_type
     await client.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hitl.answer_file import FileFacts, NoFiles, resolve_file
+from hitl.answer_file import FileFacts, NoFiles, name_in_url, remote_addresses, resolve_file
 from hitl.errors import InvalidSubmissionError
 
 ANY = {"type": "file", "output_variable_name": "report"}
@@ -84,11 +84,35 @@ def test_remote_file_becomes_a_file_object():
     assert found["related_id"] is None
 
 
-def test_remote_file_takes_its_name_from_the_address_when_not_looked_up():
-    """Without a look-up the last part of the path names the file."""
-    found = resolve_file(remote("https://example.com/a/my%20report.pdf?x=1"), ANY, NoFiles(), WHERE)
-    assert (found["filename"], found["extension"], found["type"]) == ("my report.pdf", ".pdf", "document")
-    assert (found["mime_type"], found["size"]) == (None, -1)
+def test_remote_file_that_was_not_looked_at_is_refused():
+    """Whoever takes answers reaches nothing outside: without what was learned beforehand there is no such file."""
+    assert refusal(remote(), files=NoFiles()) == "the file at this address was not looked at"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://example.com/a/my%20report.pdf?x=1", "my report.pdf"),
+        ("http://example.com", ""),
+        ("ftp://example.com/a.pdf", None),
+        ("https://", None),
+        ("http://[::1", None),
+        ("report.pdf", None),
+    ],
+)
+def test_address_names_its_file(url, name):
+    """The last part of the path names the file; what is no address of the web names none."""
+    assert name_in_url(url) == name
+
+
+def test_addresses_of_an_answer_are_found_where_files_are_asked_for():
+    """Files and lists of files are looked through; text that looks like one, and uploads, are left alone."""
+    several = {"type": "file-list", "output_variable_name": "more"}
+    text = {"type": "paragraph", "output_variable_name": "text"}
+    answer = {"report": remote("u1"), "more": [remote("u2"), local(), 5, remote("", remote_url="u3"), remote(None)]}
+    assert remote_addresses([ANY, several, text], answer | {"text": remote("u4"), "other": remote("u5")}) == [
+        ("file input 'report'", "u1"), ("file list input 'more'", "u2"), ("file list input 'more'", "u3"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [None, "f1", 1, [], [local()]])
@@ -118,13 +142,16 @@ def test_uploaded_file_of_somebody_else_is_refused_like_one_that_is_not_there():
 def test_front_end_mapping_with_empty_other_key_is_accepted():
     """Front ends send both keys; the empty one counts as absent."""
     assert resolve_file(local(url=""), ANY, owning("a.pdf"), WHERE)["related_id"] == "f1"
-    assert resolve_file(remote(upload_file_id=""), ANY, NoFiles(), WHERE)["related_id"] is None
+    value = remote(upload_file_id="")
+    looked_at = Owned(remotes={value["url"]: FileFacts("report.pdf")})
+    assert resolve_file(value, ANY, looked_at, WHERE)["related_id"] is None
 
 
 def test_remote_file_may_be_named_by_its_other_key():
     """The address may stand under ``remote_url``, also beside an empty ``url``."""
     value = {"transfer_method": "remote_url", "url": "", "remote_url": "http://example.com/a.pdf"}
-    assert resolve_file(value, ANY, NoFiles(), WHERE)["url"] == "http://example.com/a.pdf"
+    looked_at = Owned(remotes={value["remote_url"]: FileFacts("a.pdf")})
+    assert resolve_file(value, ANY, looked_at, WHERE)["url"] == "http://example.com/a.pdf"
 
 
 @pytest.mark.parametrize("value", [{"transfer_method": "remote_url"}, remote(""), remote(None), remote(5)])
