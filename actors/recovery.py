@@ -17,6 +17,9 @@ from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGiven
 from actors.hitl_parts import hitl_actor_of
 from actors.messages import Lease
 from actors.plans import Plans
+from actors.run_trace import run_span
+from actors.span_export import SpanExport
+from actors.trace_context import context_of_run
 from graph.errors import GreenroomError, RefusedError, UnavailableError
 from graph.events import RunFinished
 from graph.human_rules import Webhook
@@ -50,6 +53,7 @@ class Recovery:
         plans: Plans,
         hitl_actor_count: int,
         on_recovery: Callable[[], None] = lambda: None,
+        spans: SpanExport | None = None,
     ) -> None:
         """Prepare; nothing happens yet.
 
@@ -61,6 +65,7 @@ class Recovery:
             plans: whose webhooks are told of a run that is given up.
             hitl_actor_count: how many HITL actors there are.
             on_recovery: called whenever a run goes to another actor.
+            spans: where the span of a run that is given up goes; None: none is made.
         """
         self._journal = journal
         self._leases = leases
@@ -69,6 +74,7 @@ class Recovery:
         self._plans = plans
         self._hitl_actor_count = hitl_actor_count
         self._on_recovery = on_recovery
+        self._spans = spans
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -183,6 +189,9 @@ class Recovery:
         announcer = Announcer(record, await self._webhooks(record.version_id), hint_courier)
         await self._journal.append(announcer.added_to(write))
         announcer.hint()
+        if self._spans is not None:
+            self._spans.prepare()
+            self._spans.emit(context_of_run(record.run_id, record.traceparent), run_span(record, fact))
         self._counts.pop(record.run_id, None)
         tell(hitl_actor_of(record.run_id, self._hitl_actor_count), "run_ended", record.run_id)
 

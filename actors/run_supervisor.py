@@ -102,6 +102,7 @@ class RunSupervisor:
             ports.plans,
             settings.hitl_actors,
             self._metrics.count_recovery,
+            ports.spans,
         )
         upkeep = Upkeep.of(ports.database, settings)
         self._housekeeping = Housekeeping(upkeep, ports.installation, settings)

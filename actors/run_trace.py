@@ -43,7 +43,7 @@ class RunTrace:
         self._run = run
         self._clock = clock
         self.context: TraceContext = context_of_run(run.run_id, run.traceparent)
-        self._run_span_id = span_id_of("run", run.run_id)
+        self._run_span_id = _run_span_id(run.run_id)
         self._opened_at = {form_id: form.opened.at for form_id, form in state.forms.items()}
 
     def see(self, facts: Sequence[Fact]) -> None:
@@ -57,7 +57,7 @@ class RunTrace:
                 case FormSubmitted() | FormTimedOut():
                     self._end_form(fact)
                 case RunFinished():
-                    self._end_run(fact)
+                    self._export.emit(self.context, run_span(self._run, fact))
                 case _:
                     pass
 
@@ -111,22 +111,6 @@ class RunTrace:
         started_at = self._opened_at.pop(fact.form_id, fact.at)
         parent_id = _node_span_id(fact.execution_id)
         self._emit("form", span_id_of("form", fact.form_id), parent_id, started_at, fact.at, attributes)
-
-    def _end_run(self, fact: RunFinished) -> None:
-        run = self._run
-        attributes: dict[str, Attribute] = {
-            "greenroom.run.id": run.run_id,
-            "greenroom.app.id": run.app_id,
-            "greenroom.version.id": run.version_id,
-            "greenroom.run.mode": run.mode,
-            "greenroom.run.source": run.invoke_source,
-            "greenroom.run.status": fact.status,
-            "greenroom.run.elapsed_s": fact.elapsed_s,
-            "greenroom.run.steps": fact.total_steps,
-            "greenroom.run.tokens": fact.total_tokens,
-        }
-        parent_id, is_error = self.context.parent_id, fact.status == "failed"
-        self._emit("run", self._run_span_id, parent_id, run.created_at, fact.at, attributes, is_error)
 
     def _parent_of(self, scope: str) -> str:
         """Return the span around the nodes of a scope: that of the container's execution, or of the run."""
@@ -187,3 +171,26 @@ class _TracedHttp:
 
 def _node_span_id(execution_id: str) -> str:
     return span_id_of("node", execution_id)
+
+
+def run_span(run: NewRun, fact: RunFinished) -> Span:
+    """Return the span of a run, from its start to its last fact."""
+    attributes: dict[str, Attribute] = {
+        "greenroom.run.id": run.run_id,
+        "greenroom.app.id": run.app_id,
+        "greenroom.version.id": run.version_id,
+        "greenroom.run.mode": run.mode,
+        "greenroom.run.source": run.invoke_source,
+        "greenroom.run.status": fact.status,
+        "greenroom.run.elapsed_s": fact.elapsed_s,
+        "greenroom.run.steps": fact.total_steps,
+        "greenroom.run.tokens": fact.total_tokens,
+    }
+    parent_id = context_of_run(run.run_id, run.traceparent).parent_id
+    return Span(
+        "run", _run_span_id(run.run_id), parent_id, run.created_at, fact.at, attributes, fact.status == "failed"
+    )
+
+
+def _run_span_id(run_id: str) -> str:
+    return span_id_of("run", run_id)

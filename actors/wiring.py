@@ -153,12 +153,13 @@ class Ports(Stores):
             self._outside,
             tools,
             hint_courier,
-            self._spans,
+            self.spans,
             SegmentMetrics(),
         )
 
     @cached_property
-    def _spans(self) -> SpanExport | None:
+    def spans(self) -> SpanExport | None:
+        """Where spans of runs go; None where none are made."""
         return SpanExport(self.settings.otlp_url) if self.settings.otlp_url else None
 
     async def close(self) -> None:
@@ -177,5 +178,5 @@ class Ports(Stores):
             await self.remote_files.close()
         if "database" in self.__dict__:
             await self.database.close()
-        if (spans := self.__dict__.get("_spans")) is not None:
+        if (spans := self.__dict__.get("spans")) is not None:
             await asyncio.to_thread(spans.close)

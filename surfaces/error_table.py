@@ -15,6 +15,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from graph.errors import GreenroomError, RefusedError, UnavailableError
+from store.errors import StoreUnavailableError
 from surfaces.errors import UploadTokenError
 
 _STATUS: Final[Mapping[str, int]] = {
@@ -91,6 +92,8 @@ class Answer:
 MESSAGE_LENGTH: Final = 2000
 """Characters of a message that are told: some quote what the client has sent, which may be megabytes."""
 
+STORE_AWAY: Final = "The store is not available now; try again later."
+
 UNKNOWN: Final = Answer(500, "unknown", "Internal Server Error")
 """For whatever is a fault of ours: its text stays inside."""
 
@@ -118,7 +121,8 @@ def answer_for(error: BaseException) -> Answer:
 
 
 def _message(error: GreenroomError) -> str:
-    text = str(error)
+    # What a driver says names hosts, sockets and folders: for the logs and `greenroom doctor`, not for clients.
+    text = STORE_AWAY if isinstance(error, StoreUnavailableError) else str(error)
     return text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…"
 
 

@@ -1,9 +1,11 @@
-"""How Hypothesis works here, and which tests share a process when several run the tests."""
+"""How Hypothesis works here, which tests share a process, and what the Greenrooms of a session stand on."""
 
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from backing import IS_POSTGRES, IS_REDIS
 
 # Examples may take their time: machines that do other things have pauses.
 settings.register_profile("unhurried", settings.default, deadline=None)
@@ -25,3 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _suite(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def pytest_report_header() -> str:
+    """Say what ``backing`` gives."""
+    return f"greenrooms on {'PostgreSQL' if IS_POSTGRES else 'SQLite'}, hints over {'Redis' if IS_REDIS else 'the hub'}"

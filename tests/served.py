@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx2
 import psutil
+import psycopg
 import yaml
 
+from backing import backing
 from child_processes import command_line
 from cli.up_command import serve_environment
 from local_cluster import free_ports
@@ -66,9 +68,12 @@ class Served:
             is_haproxy: behind HAProxy, as the product starts it, or behind Serve's own proxy.
             folder: where data and logs go.
             models: what model names mean, as in a models file.
-            settings: environment variables of the server, GREENROOM_ ones without the prefix in lower case.
+            settings: environment variables of the server, GREENROOM_ ones without the prefix in lower case; database
+                and Redis are those of ``backing`` unless they name others.
         """
         self.folder = folder
+        settings = {**backing(), **settings}
+        self._database_url = settings.get("database_url")
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         own = {f"GREENROOM_{name.upper()}": str(value) for name, value in settings.items() if name.islower()}
@@ -133,6 +138,9 @@ class Served:
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what ``query`` finds in the server's database."""
+        if self._database_url is not None:
+            with psycopg.connect(self._database_url) as connection:
+                return connection.execute(query.replace("?", "%s").encode(), values).fetchall()
         with closing(sqlite3.connect(self.folder / "data" / "greenroom.db", timeout=30)) as database:
             return database.execute(query, values).fetchall()
 

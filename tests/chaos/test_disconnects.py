@@ -63,12 +63,12 @@ def test_run_whose_client_left_comes_to_its_pause_and_end(server: Served, key: s
 
     # A request that was cut off before the server had read it may have left nothing behind; this one was read.
     last = f"{mode}-last"
-    begun = partial(server.rows, "SELECT run_id FROM runs WHERE user = ?", last)
+    begun = partial(server.rows, 'SELECT run_id FROM runs WHERE "user" = ?', last)
     body = {"inputs": {}, "response_mode": mode, "user": last}
     send_and_leave(server, key, "/v1/workflows/run", body, partial(wait_for, begun))
 
     def all_paused() -> list[tuple]:
-        rows = server.rows("SELECT run_id, user, status FROM runs WHERE user LIKE ?", f"{mode}-%")
+        rows = server.rows('SELECT run_id, "user", status FROM runs WHERE "user" LIKE ?', f"{mode}-%")
         return rows if {status for *_, status in rows} == {"paused"} else []
 
     paused = [(run_id, user) for run_id, user, _ in wait_for(all_paused)]

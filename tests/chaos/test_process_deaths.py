@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from backing import needs_hub
 from factories import document, edge, end, human, llm, start
 from served import PIECES, Served, events, start_run, wait_for
 
@@ -115,6 +116,7 @@ def test_run_actors_survive_the_death_of_the_supervisor(server: Served, key: str
         assert before & {process.pid for process in server.processes("ray::RunActor")}
 
 
+@needs_hub
 def test_hub_death_costs_no_event(server: Served, key: str):
     """The hub holds hints only: a reader that waits through a pause gets everything after its restart."""
     with server.client(key) as client, start_run(client, topic="tea") as response:

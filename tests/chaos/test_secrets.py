@@ -13,6 +13,7 @@ import pytest
 from actors.secrets import load_secrets
 from actors.settings import Settings
 from actors.wiring import Ports
+from backing import needs_hub, needs_sqlite
 from child_processes import command_line
 from cli.sample_app import SAMPLE_USER
 from factories import document, edge, end, human, llm, start
@@ -21,6 +22,8 @@ from hitl.surface import Surface
 from serve_app import surface_ports
 from served import SCRIPTED_MODELS, Served, served, start_run, wait_for
 from store.compression import decompress
+
+pytestmark = [needs_sqlite, needs_hub]
 
 PASSWORD = "canaryPassword7f3a"
 UNKNOWN_TOKEN = "canaryToken" + "Z" * 32

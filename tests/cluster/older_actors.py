@@ -79,5 +79,7 @@ def make_older_actors(settings: Settings) -> None:
     supervisor.options(**options(SUPERVISOR, restarts=True), max_task_retries=-1).remote(settings.plain)
     for name, actor_class in ((HITL_ACTOR, OlderHitlActor), (COURIER, OlderCourier)):
         ray.remote(actor_class).options(**options(name, restarts=True)).remote(settings.plain)
+    if settings.redis_url:
+        return
     hub = ray.remote(concurrency_groups={"waits": WAITS})(OlderHub)
     hub.options(**options(EVENT_HUB, restarts=True)).remote()

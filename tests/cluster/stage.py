@@ -21,6 +21,7 @@ from actors.messages import RunOrder, SubmitOrder, order_run
 from actors.settings import Settings
 from actors.start_actors import start_actors
 from actors.wiring import Ports, catalog_of
+from backing import backing
 from graph.events import Fact
 from models.applications import model_applications
 from models.model_client import SCRIPTED_DEPLOYMENT, application_name
@@ -168,8 +169,8 @@ async def end_actors() -> None:
 
 @asynccontextmanager
 async def open_stage(data_dir: Path, **changes: Any) -> AsyncIterator[Stage]:
-    """Open a stage on a new database in ``data_dir``; ``changes``: settings."""
-    settings = Settings(data_dir=data_dir, models={"default": "scripted"}, **changes)
+    """Open a stage on a new database, in ``data_dir`` unless ``backing`` says otherwise; ``changes``: settings."""
+    settings = Settings(data_dir=data_dir, models={"default": "scripted"}, **{**backing(), **changes})
     migrate(settings.database_url_to_open())
     for name, application in model_applications(catalog_of(settings)).items():
         if name not in serve.status().applications:

@@ -15,6 +15,7 @@ import crossing
 import factories as f
 from actors.contracts import crosses, put_together
 from actors.messages import FormOrder, RunOrder, TailBatch
+from graph.errors import SnapshotVersionError
 from graph.events import _KINDS, FACTS_VERSION, decode_facts
 from graph.human_rules import AppRules, Webhook
 from graph.ports import FormRequest
@@ -74,6 +75,13 @@ def test_facts_without_their_last_fields_are_read_with_defaults():
     """So the version before wrote them, before the fields were there."""
     (fact,) = decode_facts(b'[1,[["RunStarted",1.0,{"a":1},{}]]]')
     assert (fact.inputs, fact.conversation) == ({"a": 1}, {})
+
+
+def test_facts_of_a_newer_version_are_refused():
+    """Whoever reads them says so, instead of guessing what the new fields mean."""
+    with pytest.raises(SnapshotVersionError) as caught:
+        decode_facts(b'[2,[["RunStarted",1.0,{},{},{},"new"]]]')
+    assert (caught.value.found, caught.value.known) == (2, FACTS_VERSION)
 
 
 def test_value_of_another_version_is_read():

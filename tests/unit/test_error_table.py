@@ -18,7 +18,6 @@ from surfaces.error_table import MESSAGE_LENGTH, UNKNOWN, answer_for, error_even
         (FormAlreadySubmittedError("F"), 412, "human_input_form_submitted"),
         (FormExpiredError("F"), 412, "human_input_form_expired"),
         (QueueFullError(9), 429, "too_many_requests"),
-        (StoreUnavailableError("locked"), 503, "store_unavailable"),
         (SchemaOutdatedError(None, "1"), 503, "schema_outdated"),
         (FencedError("R"), 400, "run_fenced"),
     ],
@@ -53,3 +52,10 @@ def test_message_that_quotes_megabytes_is_cut() -> None:
     message = answer_for(InvalidSubmissionError("Invalid action: " + "a" * 1_000_000)).message
     assert message.startswith("Invalid action: aaa")
     assert len(message) == MESSAGE_LENGTH + 1
+
+
+def test_client_learns_nothing_of_the_database_that_is_away() -> None:
+    """Drivers name hosts, sockets and folders; a client is told to come again."""
+    answer = answer_for(StoreUnavailableError("connection to server on socket /var/run/db failed"))
+    assert (answer.status, answer.code, answer.headers) == (503, "store_unavailable", {"Retry-After": "1"})
+    assert answer.message == "The store is not available now; try again later."

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import orjson
 import pytest
 
 import factories as f
@@ -14,8 +15,10 @@ from actors.run_segment import RunSegment, Surroundings
 from actors.tail import SegmentTail
 from fakes import ScriptedChat, TickClock
 from graph.engine import Limits
+from graph.errors import SnapshotVersionError
 from graph.events import NodeFinished, RunFinished, RunRecovered, RunResumed
 from graph.ports import InboxItem, OpenedForm
+from graph.snapshot import SNAPSHOT_VERSION
 from store.apps import WorkflowVersion
 from store.errors import FencedError, StoreUnavailableError
 from store.hint_record import Hint
@@ -192,6 +195,24 @@ async def test_run_that_is_to_leave_before_it_is_restored_does_so():
         await segment.go_on("a0")
     assert (await world.journal.get("run")).actor == "a1"
     assert (await world.segment("a2").go_on("a1")).status == "paused"
+
+
+async def test_newer_snapshot_is_refused_and_the_run_stays():
+    """A process of an older version says what it cannot read and changes nothing; one that can goes on."""
+    world = World()
+    await world.segment("a0").start(order())
+    world.answer()
+    head, readable = world.store.snapshots["run"]
+    newer = orjson.dumps({**orjson.loads(readable), "version": SNAPSHOT_VERSION + 1})
+    world.store.snapshots["run"] = (head, newer)
+    before = await world.journal.get("run")
+    with pytest.raises(SnapshotVersionError) as caught:
+        await world.segment("a1").go_on()
+    assert str(caught.value) == "the stored run state has version 2; this Greenroom reads up to 1"
+    assert await world.journal.get("run") == before
+    assert [item.item_id for item in await world.journal.inbox("run")] == ["i1"]
+    world.store.snapshots["run"] = (head, readable)
+    assert (await world.segment("a1").go_on()).outputs == {"out": "ab", "c": "ok"}
 
 
 async def test_zombie_is_fenced_and_tells_nothing():

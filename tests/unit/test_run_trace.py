@@ -4,13 +4,14 @@ import asyncio
 import gzip
 import uuid
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 
 import factories as f
+from actors import recovery
 from actors.messages import RunOrder, order_run
 from actors.run_segment import RunSegment
 from actors.span_export import Span, SpanExport
@@ -19,7 +20,7 @@ from effect_fakes import ScriptedHttp
 from graph.ports import HttpReply
 from local_server import local_server
 from store.run_record import NewRun
-from test_run_segment import World
+from test_run_segment import World, crash_in_model_call
 
 RUN_ID = str(uuid.UUID(int=0x0193_5E5B_0000_7000_8000_0000_0000_0001))
 TRACE_ID = RUN_ID.replace("-", "")
@@ -231,3 +232,19 @@ def test_run_without_a_caller_has_a_trace_of_its_own_id() -> None:
     odd = context_of_run("run", None)
     assert parse_traceparent(traceparent_of(odd, "1" * 16)) is not None
     assert odd == context_of_run("run", "nonsense")
+
+
+async def test_run_that_is_given_up_has_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for a run that killed its actors finds it in its trace, failed."""
+    export, world = ListExport(), World()
+    monkeypatch.setattr(recovery, "tell", lambda *_: None)
+    monkeypatch.setattr(recovery, "hint_courier", lambda: None)
+    await crash_in_model_call(world)
+    leases = cast(Any, None)
+    kept = recovery.Recovery(world.journal, leases, lambda _: False, 0, world.surroundings.plans, 1, spans=export)
+    assert await kept.recover_orphans() == 1
+    while (record := await world.journal.get("run")).status == "running":
+        await asyncio.sleep(0)
+    (context, span) = export.spans[0]
+    assert (span.name, span.is_error, span.attributes["greenroom.run.status"]) == ("run", True, "failed")
+    assert context == context_of_run("run", record.traceparent)
