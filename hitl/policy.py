@@ -24,13 +24,15 @@ class SurfacePolicy:
 
     ``emits``: the types whose tokens callers of the surface are shown. ``accepts``: the types whose tokens they
     may read and submit with. ``honours``: the surfaces whose tokens work here (a token is minted for one).
-    ``has_login``: whoever acts there is an account that has logged in.
+    ``has_login``: whoever acts there is an account that has logged in. ``tells_elsewhere``: whoever may see the form is
+    told that the token which they hold belongs to another surface; elsewhere it is not found.
     """
 
     emits: frozenset[RecipientType]
     accepts: frozenset[RecipientType]
     honours: frozenset[Surface]
     has_login: bool = False
+    tells_elsewhere: bool = False
 
 
 # The public page honours the tokens of both API-key and bearer surfaces: their callers pass the link on to people.
@@ -45,6 +47,7 @@ POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
         emits=_WEB_APP,
         accepts=_WEB_APP,
         honours=frozenset({Surface.OPENAPI}),
+        tells_elsewhere=True,
     ),
     Surface.WEB: SurfacePolicy(
         emits=_WEB_APP,
@@ -99,6 +102,11 @@ def accepts(surface: Surface) -> frozenset[RecipientType]:
 def honours(surface: Surface) -> tuple[Surface, ...]:
     """Return the surfaces whose tokens work on ``surface``, in a stable order."""
     return tuple(each for each in Surface if each in POLICY[surface].honours)
+
+
+def tells_elsewhere(surface: Surface) -> bool:
+    """Return whether ``surface`` tells who may see a form that their token belongs to another surface."""
+    return POLICY[surface].tells_elsewhere
 
 
 def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:

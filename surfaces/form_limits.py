@@ -21,6 +21,8 @@ from surfaces.errors import FormRateLimitError, RateLimitError
 FormUse = Literal["read", "submit", "upload_token", "upload"]
 """What is done with forms, each limited by itself."""
 
+RowUse = Literal["passport", "device"]
+
 _HASH_LETTERS: Final = 32
 
 
@@ -49,13 +51,13 @@ class FormLimits:
         if retry_after_s is not None:
             raise FormRateLimitError(retry_after_s)
 
-    async def take_passport(self, request: Request) -> None:
-        """Count one passport that is asked for: each makes an end user.
+    async def take_row(self, use: RowUse, request: Request) -> None:
+        """Count one request that makes a row for somebody who has shown nothing yet: a passport, a device code.
 
         Raises:
             RateLimitError: there were too many; it says when to try again.
         """
-        retry_after_s = await self._counted("passport", request, None)
+        retry_after_s = await self._counted(use, request, None)
         if retry_after_s is not None:
             raise RateLimitError(retry_after_s)
 
