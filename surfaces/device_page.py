@@ -39,7 +39,7 @@ class DevicePages:
         typed = request.query_params.get("user_code", "")
         if not typed:
             return self._page(visitor, "", None)
-        await self._ports.form_limits.take_row("device", request)
+        await self._ports.form_limits.take_of_stranger("device", request)
         found = await self._ports.bearers.device(hash_user_code(typed), self._ports.clock.now())
         if found is None or found.status != "pending":
             return self._page(visitor, typed, None, _UNKNOWN, 404)

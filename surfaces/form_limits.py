@@ -21,7 +21,8 @@ from surfaces.errors import FormRateLimitError, RateLimitError
 FormUse = Literal["read", "submit", "upload_token", "upload"]
 """What is done with forms, each limited by itself."""
 
-RowUse = Literal["passport", "device"]
+StrangerUse = Literal["passport", "device"]
+"""What somebody does who has shown nothing yet: asks for a passport, asks to let a device in."""
 
 _HASH_LETTERS: Final = 32
 
@@ -51,8 +52,8 @@ class FormLimits:
         if retry_after_s is not None:
             raise FormRateLimitError(retry_after_s)
 
-    async def take_row(self, use: RowUse, request: Request) -> None:
-        """Count one request that makes a row for somebody who has shown nothing yet: a passport, a device code.
+    async def take_of_stranger(self, use: StrangerUse, request: Request) -> None:
+        """Count one request of somebody who has shown nothing yet.
 
         Raises:
             RateLimitError: there were too many; it says when to try again.

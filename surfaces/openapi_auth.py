@@ -40,6 +40,7 @@ _CODES: Final[Mapping[type[GreenroomError], str]] = {
     FilenameMissingError: "filename_not_exists",
 }
 """What is called otherwise here than on other surfaces."""
+_UNFRAMED: Final = {"X-Frame-Options": "DENY", "Content-Security-Policy": "frame-ancestors 'none'"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,16 @@ async def bearer_on_app(request: Request, ports: SurfacePorts) -> tuple[BearerCa
 
 
 def told_openly(endpoint: Endpoint) -> Endpoint:
-    """Return ``endpoint`` with its errors told as this surface tells them."""
+    """Return ``endpoint`` with its errors told as this surface tells them, and never inside a page of others."""
 
     @functools.wraps(endpoint)
     async def told(request: Request) -> Response:
         try:
-            return await endpoint(request)
+            response = await endpoint(request)
         except GreenroomError as error:
-            return _error_reply(error)
+            response = _error_reply(error)
+        response.headers.update(_UNFRAMED)
+        return response
 
     return told
 

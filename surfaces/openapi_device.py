@@ -71,7 +71,7 @@ class DeviceEndpoints:
 
     async def code(self, request: Request) -> Response:
         """Give a device its two codes."""
-        await self._ports.form_limits.take_row("device", request)
+        await self._ports.form_limits.take_of_stranger("device", request)
         body = checked(DevicePayload, await read_object(request, _BODY_BYTES))
         if body.client_id not in _CLIENTS:
             return _refused("unsupported_client")
@@ -111,7 +111,7 @@ class DeviceEndpoints:
 
     async def lookup(self, request: Request) -> Response:
         """Say whether a user code waits for somebody."""
-        await self._ports.form_limits.take_row("device", request)
+        await self._ports.form_limits.take_of_stranger("device", request)
         now = self._ports.clock.now()
         typed = request.query_params.get("user_code", "")[:_LONGEST]
         found = await self._ports.bearers.device(hash_user_code(typed), now)

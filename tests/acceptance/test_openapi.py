@@ -38,7 +38,9 @@ async def test_surface_says_what_it_is(world: World) -> None:
         assert (await client.get("/openapi/v1/_health")).json() == {"ok": True}
         version = (await client.get("/openapi/v1/_version")).json()
         unknown = await client.get("/openapi/v1/nothing")
+        refused = await client.get("/openapi/v1/account")
     assert version == {"version": "1.14.2", "edition": "SELF_HOSTED"}
+    assert (refused.status_code, refused.headers["x-frame-options"]) == (401, "DENY")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
