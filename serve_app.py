@@ -98,6 +98,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
             ),
             deliveries=ports.outbox,
         ),
+        bearers=web.bearers,
         plans=ports.plans,
         files=ports.files,
         chats=SqlChats(ports.database, ports.blobs),
@@ -111,6 +112,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         blocked_extensions=ports.settings.blocked_extensions,
         file_link_lifetime_s=ports.settings.file_link_lifetime_s,
         chat_history_chars=ports.settings.chat_history_chars,
+        bearer_rate_limit=ports.settings.openapi_rate_limit,
         form_limits=FormLimits(
             web.rate_counter,
             ports.settings.web_form_rate_limit,

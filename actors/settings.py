@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     web_form_rate_window_s: int = Field(60, ge=1)
     web_form_global_rate_limit: int = Field(6000, ge=1)
     """The same for all callers together whose address is not known."""
+    openapi_rate_limit: int = Field(60, ge=0)
+    """How many requests a bearer token may make in a minute; 0: as many as it likes."""
     trusted_proxies: str = ""
     """Networks (comma separated) of the proxies whose ``X-Forwarded-For`` counts; empty: no address is known."""
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from actors.settings import Settings
 from effects.address_guard import parse_networks
 from effects.guarded_client import GuardedClient
+from store.bearers import SqlBearers
 from store.database import Database
 from store.rate_counters import LocalCounter, RateCounter, SharedCounter
 from store.sites import SqlSites
@@ -21,6 +22,11 @@ class WebPorts:
     def sites(self) -> SqlSites:
         """The web addresses of apps."""
         return SqlSites(self._database)
+
+    @cached_property
+    def bearers(self) -> SqlBearers:
+        """The bearer tokens of accounts."""
+        return SqlBearers(self._database)
 
     @cached_property
     def client(self) -> GuardedClient:

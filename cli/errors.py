@@ -44,6 +44,19 @@ class UnknownAccountError(RefusedError):
         return f"no account has the address {self.email!r}; add it with `greenroom account add`"
 
 
+class UnknownTokenError(RefusedError):
+    """The account has no bearer token with this id; the operator looks at ``greenroom account tokens``."""
+
+    code = "unknown_token"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id)
+        self.token_id = token_id
+
+    def __str__(self) -> str:
+        return f"the account has no token {self.token_id!r}; see `greenroom account tokens`"
+
+
 class PortInUseError(RefusedError):
     """Another program listens on the HTTP port; the caller stops it or chooses another port."""
 

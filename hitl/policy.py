@@ -24,14 +24,17 @@ class SurfacePolicy:
 
     ``emits``: the types whose tokens callers of the surface are shown. ``accepts``: the types whose tokens they
     may read and submit with. ``honours``: the surfaces whose tokens work here (a token is minted for one).
-    ``has_login``: whoever acts there is an account that has logged in. ``is_for_agents``: its callers are programs
-    that could approve what they do themselves; they are shown the tokens of recipients that are for agents only.
+    ``has_login``: whoever acts there is an account that has logged in. ``tells_elsewhere``: whoever may see the form is
+    told that the token which they hold belongs to another surface; elsewhere it is not found. ``is_for_agents``: its
+    callers are programs that could approve what they do themselves; they are shown the tokens of recipients that are
+    for agents only.
     """
 
     emits: frozenset[RecipientType]
     accepts: frozenset[RecipientType]
     honours: frozenset[Surface]
     has_login: bool = False
+    tells_elsewhere: bool = False
     is_for_agents: bool = False
 
 
@@ -47,6 +50,7 @@ POLICY: Final[Mapping[Surface, SurfacePolicy]] = MappingProxyType({
         emits=_WEB_APP,
         accepts=_WEB_APP,
         honours=frozenset({Surface.OPENAPI}),
+        tells_elsewhere=True,
     ),
     Surface.WEB: SurfacePolicy(
         emits=_WEB_APP,
@@ -108,6 +112,11 @@ def accepts(surface: Surface) -> frozenset[RecipientType]:
 def honours(surface: Surface) -> tuple[Surface, ...]:
     """Return the surfaces whose tokens work on ``surface``, in a stable order."""
     return tuple(each for each in Surface if each in POLICY[surface].honours)
+
+
+def tells_elsewhere(surface: Surface) -> bool:
+    """Return whether ``surface`` tells who may see a form that their token belongs to another surface."""
+    return POLICY[surface].tells_elsewhere
 
 
 def is_emitted(recipient_type: RecipientType | None, surface: Surface) -> bool:

@@ -4,9 +4,9 @@ bearer_tokens    one row a token; only its SHA-256, and its first letters
 device_codes     a device that waits to be let in; only the SHA-256 of its two codes
 """
 
-from sqlalchemy import Column, Double, Index, LargeBinary, String, Table, Text
+from sqlalchemy import Column, Double, Index, LargeBinary, String, Table
 
-from store.tables import Id, metadata
+from store.tables import Id, OutsideText, metadata
 
 bearer_tokens = Table(
     "bearer_tokens",
@@ -15,8 +15,8 @@ bearer_tokens = Table(
     Column("account_id", Id(64), nullable=False),
     Column("token_hash", LargeBinary(32), nullable=False, unique=True),
     Column("prefix", String(16), nullable=False),
-    Column("client_id", String(64), nullable=False),
-    Column("device_label", Text, nullable=False),
+    Column("client_id", Id(64), nullable=False),
+    Column("device_label", OutsideText, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("last_used_at", Double),
@@ -29,8 +29,8 @@ device_codes = Table(
     metadata,
     Column("device_hash", LargeBinary(32), primary_key=True),
     Column("user_hash", LargeBinary(32), nullable=False, unique=True),
-    Column("client_id", String(64), nullable=False),
-    Column("device_label", Text, nullable=False),
+    Column("client_id", Id(64), nullable=False),
+    Column("device_label", OutsideText, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("status", String(16), nullable=False),
     Column("account_id", Id(64)),

@@ -14,7 +14,7 @@ from store.apps import app_of
 from store.database import Database
 from store.memory_store import MemoryStore
 from store.run_record import RunRecord, record_of
-from store.tables import apps, runs
+from store.tables import OutsideText, apps, runs
 
 ANY: Final = ""
 """Of a filter: whatever it is."""
@@ -52,10 +52,11 @@ class Listings(Protocol):
         ...
 
 
+_NAME, _MODE = bindparam("key_name", type_=OutsideText), bindparam("key_mode", type_=OutsideText)
 _OF_WORKSPACE = (
     apps.c.workspace_id == bindparam("key_workspace_id"),
-    func.lower(apps.c.name).like(bindparam("key_name"), escape="\\"),
-    (bindparam("key_mode") == ANY) | (apps.c.mode == bindparam("key_mode")),
+    func.lower(apps.c.name).like(_NAME, escape="\\"),
+    (_MODE == ANY) | (apps.c.mode == _MODE),
 )
 _APPS = (
     select(apps)

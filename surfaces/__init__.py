@@ -52,6 +52,11 @@ inbox_page.py      the inbox in a browser
 console_editor.py  a human-input node tried out
 console_drafts.py  drafts saved, published, imported
 console_ports.py   what the console needs from below; inbox_ports.py: what inboxes do
+openapi.py         ``/openapi/v1``: its routes
+openapi_auth.py    the account of a bearer token; errors as this surface tells them
+openapi_reads.py   accounts, tokens, workspaces, apps; input_schema.py: what an app takes, as a JSON Schema
+openapi_runs.py    runs of an account's programs; openapi_forms.py: their forms
+openapi_device.py  how a program comes to its token; device_page.py: where its person lets it in
 run_events.py      a run followed by a reader who comes to it, on every surface
 mcp.py             ``/mcp``: apps as tools of agents; mcp_tool.py: what agents see of an app; console_mcp.py: the
                    servers of apps in the console

@@ -8,7 +8,7 @@ from fastapi import Response
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
-from surfaces.error_table import answer_for, error_response
+from surfaces.error_table import INTERNAL, answer_for, error_response
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -72,5 +72,6 @@ class Edge:
             _log.exception("a request to %s failed", endpoint)
             if has_begun:
                 raise
-            response: Response = error_response(answer_for(error))
+            answer = INTERNAL if scope["path"].startswith("/openapi/") else answer_for(error)
+            response: Response = error_response(answer)
             await response(scope, receive, send)

@@ -35,13 +35,13 @@ _STATUS: Final[Mapping[str, int]] = {
     "not_setup": 401,
     "already_setup": 403,
     "forbidden": 403,
+    "external_sso_requires_ee": 403,
     "recipient_surface_mismatch": 403,
     "self_approval_forbidden": 403,
     "file_access_denied": 403,
     "not_an_approver": 403,
     "transfer_refused": 403,
     "not_found": 404,
-    "form_not_found": 404,
     "run_not_found": 404,
     "app_not_found": 404,
     "mcp_server_not_found": 404,
@@ -96,6 +96,8 @@ STORE_AWAY: Final = "The store is not available now; try again later."
 
 UNKNOWN: Final = Answer(500, "unknown", "Internal Server Error")
 """For whatever is a fault of ours: its text stays inside."""
+INTERNAL: Final = Answer(500, "internal_server_error", "Internal Server Error")
+"""The same where the surface has another word for it."""
 
 
 def domain_error(error: BaseException) -> BaseException:

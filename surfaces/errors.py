@@ -1,7 +1,8 @@
 """What can be wrong with a request as such, before anything is run or decided. The client corrects it.
 
 RequestError
-  UnauthorizedError  BadRequestError  InvalidParamError  ResourceNotFoundError  FormGuardError  NoSiteError
+  UnauthorizedError  BadRequestError  InvalidParamError  InvalidBodyError  ExternalSsoError  ResourceNotFoundError
+  FormGuardError  NoSiteError
   LoginFailedError  NotSetUpError  AlreadySetUpError  CsrfError  RoleError
   ConsoleAppError  DraftMissingError
   NoFileUploadedError  TooManyFilesError  FilenameMissingError  FileTypeMissingError  FileTooLargeError
@@ -10,6 +11,8 @@ RequestError
 
 UploadTokenError, RateLimitError, FormRateLimitError and the others stand beside it.
 """
+
+from typing import Any
 
 from graph.errors import DefectError, RefusedError, UnavailableError
 
@@ -43,6 +46,24 @@ class InvalidParamError(RequestError):
     """A parameter is missing or has a value that cannot be; the text names it."""
 
     code = "invalid_param"
+
+
+class InvalidBodyError(InvalidParamError):
+    """A body does not have the shape of its schema; the text names each field and what is wrong with it.
+
+    ``details``: the same for programs, ``{type, loc, msg}`` each.
+    """
+
+    def __init__(self, message: str, details: tuple[dict[str, Any], ...]) -> None:
+        RefusedError.__init__(self, message, details)
+        self.message = message
+        self.details = details
+
+
+class ExternalSsoError(RequestError):
+    """The token is of an identity provider outside, and none is connected; the client uses a token of an account."""
+
+    code = "external_sso_requires_ee"
 
 
 class ResourceNotFoundError(RequestError):
@@ -192,7 +213,7 @@ class UploadTokenError(RefusedError):
 
 
 class RateLimitError(UnavailableError):
-    """A caller without an account asks too often; the client tries again after ``retry_after_s`` seconds."""
+    """A caller asks too often; the client tries again after ``retry_after_s`` seconds."""
 
     code = "too_many_requests"
 

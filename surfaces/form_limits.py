@@ -21,6 +21,9 @@ from surfaces.errors import FormRateLimitError, RateLimitError
 FormUse = Literal["read", "submit", "upload_token", "upload"]
 """What is done with forms, each limited by itself."""
 
+StrangerUse = Literal["passport", "device"]
+"""What somebody does who has shown nothing yet: asks for a passport, asks to let a device in."""
+
 _HASH_LETTERS: Final = 32
 
 
@@ -49,13 +52,13 @@ class FormLimits:
         if retry_after_s is not None:
             raise FormRateLimitError(retry_after_s)
 
-    async def take_passport(self, request: Request) -> None:
-        """Count one passport that is asked for: each makes an end user.
+    async def take_of_stranger(self, use: StrangerUse, request: Request) -> None:
+        """Count one request of somebody who has shown nothing yet.
 
         Raises:
             RateLimitError: there were too many; it says when to try again.
         """
-        retry_after_s = await self._counted("passport", request, None)
+        retry_after_s = await self._counted(use, request, None)
         if retry_after_s is not None:
             raise RateLimitError(retry_after_s)
 

@@ -57,13 +57,13 @@ from surfaces.error_table import answer_for, domain_error
 from surfaces.errors import FormGuardError, LoginFailedError, LoginRequiredError, NotSetUpError, TooManyLoginsError
 from surfaces.form_page import form_to_show
 from surfaces.form_view import Entered, form_page, message_page, page_headers, shown_page
-from surfaces.page_answer import page_answer, sent_page, sent_texts
+from surfaces.page_answer import SentPage, page_answer, sent_page, sent_texts
 from surfaces.ports import SurfacePorts
 
 _LOGIN_COOKIE: Final = "greenroom_login"
 _GUARD_VERSION: Final = b"greenroom inbox login guard 1 "
 _GUARD_BYTES: Final = 24
-_WAY_BACK: Final = re.compile(r"/inbox(?:/forms/[0-9a-f-]{36})?", re.ASCII)
+_WAY_BACK: Final = re.compile(r"/inbox(?:/device|/forms/[0-9a-f-]{36})?", re.ASCII)
 _TITLES: Final = {"mine": "For me", "unclaimed": "Nobody's yet", "all": "All"}
 _AGAIN: Final = "Your login was renewed meanwhile. Please send your answer once more."
 _FAULTS: Final = "Please check what is marked below."
@@ -125,7 +125,7 @@ class InboxPages:
 
     async def log_out(self, request: Request, visitor: Visitor) -> Response:
         """End the login."""
-        await self._check_guard(request, visitor)
+        await self.guarded(request, visitor)
         await self._ports.console.logins.end(visitor.login.login_id)
         response = self._sent_to("/inbox/login")
         self._door.cookies.clear(response)
@@ -134,7 +134,7 @@ class InboxPages:
     async def forms(self, request: Request, visitor: Visitor) -> Response:
         """Show the forms that wait."""
         inbox = self._ports.console.inbox
-        guard = self._door.tokens.csrf(visitor.bearer)
+        guard = self.guard_of(visitor)
         shown: dict[str, Any] = {
             "title": "Inbox",
             "account": visitor.login.account.name,
@@ -194,7 +194,7 @@ class InboxPages:
     async def _acted(
         self, request: Request, visitor: Visitor, order: type[ClaimOrder] | type[ReleaseOrder]
     ) -> Response:
-        await self._check_guard(request, visitor)
+        await self.guarded(request, visitor)
         form = await any_form_of_workspace(request.path_params["form_id"], visitor.login, self._ports)
         acts = self._ports.console.inbox_acts
         assert acts is not None
@@ -202,10 +202,20 @@ class InboxPages:
         await acts.act(order(form.form_id, by, Surface.CONSOLE, str(uuid_utils.uuid7())))
         return self._sent_to("/inbox")
 
-    async def _check_guard(self, request: Request, visitor: Visitor) -> None:
+    def guard_of(self, visitor: Visitor) -> str:
+        """Return the value by which a page shows that it is one of the visitor's login."""
+        return self._door.tokens.csrf(visitor.bearer)
+
+    async def guarded(self, request: Request, visitor: Visitor) -> SentPage:
+        """Return what a page without files has sent.
+
+        Raises:
+            FormGuardError: it does not come from a page of the visitor's login.
+        """
         sent = await sent_texts(request, self._ports.max_body_bytes)
         if not self._door.tokens.is_csrf(sent.text("guard") or "", visitor.bearer):
             raise FormGuardError("This did not come from the page of your inbox. Please do it there once more.")
+        return sent
 
     def for_visitors(self, shown: Shown) -> Endpoint:
         """Return ``shown`` for whoever is logged in; others are sent to log in, and errors are told to a person."""
@@ -297,7 +307,7 @@ class InboxPages:
         return "release" if row.claim.account_id == visitor.login.account.account_id else ""
 
     async def _form_page(self, form: Form, visitor: Visitor, entered: Entered, status: int = 200) -> Response:
-        guard = self._door.tokens.csrf(visitor.bearer)
+        guard = self.guard_of(visitor)
         address = f"{self._prefix}/inbox/forms/{form.form_id}"
         around = {"account": visitor.login.account.name, "inbox": f"{self._prefix}/inbox", "claim": ""}
         if (claimed := await claim_of(form, self._ports)) is not None:

@@ -52,7 +52,7 @@ async def issued(request: Request, ports: SurfacePorts) -> str:
     code = request.headers.get(_CODE_HEADER, "")
     if not code:
         raise UnauthorizedError("X-App-Code header is missing.")
-    await ports.form_limits.take_passport(request)
+    await ports.form_limits.take_of_stranger("passport", request)
     site = await ports.sites.site_by_code(code)
     app = await ports.apps.app(site.app_id) if site is not None and site.is_open else None
     if app is None:

@@ -14,8 +14,9 @@ from hitl.form_token import Purpose, TokenKey
 from hitl.recipient import Recipient
 from hitl.submission import Submission
 from hitl.surface import Surface
-from store.account_record import Account, EndUser
+from store.account_record import Account, EndUser, Membership
 from store.app_record import AppRecord, WorkflowVersion
+from store.bearers import BearerStore
 from store.chats import ChatStore
 from store.files import FileShelf
 from store.form_record import AuditEntry, Submitter, TokenMatch
@@ -168,6 +169,10 @@ class AccountReads(Protocol):
         """Return an account, None when there is none."""
         ...
 
+    async def memberships(self, account_id: str) -> list[Membership]:
+        """Return the workspaces that an account belongs to, the oldest first."""
+        ...
+
 
 async def always_ready() -> None:
     """Return: a process whose parts are all in memory can always serve."""
@@ -189,6 +194,7 @@ class SurfacePorts:
     sites: SiteReads
     accounts: AccountReads
     console: ConsolePorts
+    bearers: BearerStore
     plans: Plans
     files: FileShelf
     remote_files: RemoteFiles
@@ -208,6 +214,8 @@ class SurfacePorts:
     file_link_lifetime_s: float = 300.0
     chat_history_chars: int = 40_000
     """How much of a conversation goes along with a message, for models with memory."""
+    bearer_rate_limit: int = 60
+    """Requests that one bearer token may make in a minute; 0: as many as it likes."""
     form_limits: FormLimits = field(default_factory=FormLimits)
     """How often people without an account may read and answer forms."""
     mcp_servers: McpServerStore | None = None

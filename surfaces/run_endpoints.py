@@ -52,15 +52,10 @@ class RunEndpoints:
         return await self.started(request, app, await keyed_starter(app, user, self._ports), payload)
 
     async def started(
-        self,
-        request: Request,
-        app: AppRecord,
-        starter: Starter,
-        payload: WorkflowRunPayload,
-        named_version: str | None = None,
+        self, request: Request, app: AppRecord, starter: Starter, payload: WorkflowRunPayload
     ) -> Response:
-        """Run the app's published workflow for ``starter``, or the version that the path or the caller names."""
-        version_id = await self.version(app, named_version or request.path_params.get("workflow_id"))
+        """Run the app's published workflow for ``starter``, or the version that the path names."""
+        version_id = await self.version(app, request.path_params.get("workflow_id"))
         start = await run_start(request, app, version_id, starter, self._ports)
         has_ids = position_of(request) is not None
         if payload.response_mode == "streaming":

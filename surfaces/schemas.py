@@ -10,7 +10,13 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from surfaces.errors import BadRequestError, BodyTooLargeError, InvalidParamError, UnsupportedMediaTypeError
+from surfaces.errors import (
+    BadRequestError,
+    BodyTooLargeError,
+    InvalidBodyError,
+    InvalidParamError,
+    UnsupportedMediaTypeError,
+)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -111,7 +117,7 @@ def checked(model: type[Body], value: dict[str, Any]) -> Body:
     """Return ``value`` as ``model``.
 
     Raises:
-        InvalidParamError: it does not fit; the text names each field and what is wrong with it.
+        InvalidBodyError: it does not fit; the text names each field and what is wrong with it.
     """
     try:
         return model.model_validate(value)
@@ -121,7 +127,8 @@ def checked(model: type[Body], value: dict[str, Any]) -> Body:
         for problem in problems:
             place = ".".join(str(step) for step in problem["loc"])
             lines.append(f"{place}\n  {problem['msg']} [type={problem['type']}]")
-        raise InvalidParamError("\n".join(lines)) from error
+        details = tuple({name: problem[name] for name in ("type", "loc", "msg")} for problem in problems)
+        raise InvalidBodyError("\n".join(lines), details) from error
 
 
 def reply(body: Any, status: int = 200) -> Response:

@@ -39,6 +39,7 @@ from store.form_record import Submitter
 from store.listings import MemoryListings
 from store.memory_accounts import MemoryAccounts
 from store.memory_apps import MemoryApps
+from store.memory_bearers import MemoryBearers
 from store.memory_chats import MemoryChats
 from store.memory_decisions import MemoryDecisions
 from store.memory_files import MemoryFiles
@@ -283,6 +284,7 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         sites=MemorySites(store),
         accounts=accounts,
         console=console,
+        bearers=MemoryBearers(store),
         plans=plans,
         files=FileShelf(table, store.blobs),
         remote_files=client,
@@ -291,7 +293,7 @@ async def make_world(document: dict[str, Any], *, console_ports: dict[str, Any] 
         clock=clock,
         mcp_servers=MemoryMcpServers(store),
         version="0.0.test",
-        **ports,
+        **{"bearer_rate_limit": 0, **ports},
     )
     workspace = await accounts.ensure_workspace("test")
     world = World(build_app(made), made, store, runs, hitl, clock, chat, workspace.workspace_id, "", "", "")

@@ -1,5 +1,7 @@
 """The console of a server as ``dev/up`` starts it: over real HTTP, real actors and a real database."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import yaml
 
 from approval import ANSWER, approval
 from console_world import CSRF_HEADER, PASSWORD, encoded
-from served import SCRIPTED_MODELS, Served, events, served, wait_for
+from served import ROOT, SCRIPTED_MODELS, Served, events, served, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -71,6 +73,29 @@ def test_inbox_page_answers_a_form_of_the_service_api(server: Served, ann: httpx
     with server.client(key) as client:
         path = f"/v1/workflows/run/{run['workflow_run_id']}"
         assert wait_for(lambda: client.get(path).json()["status"] == "succeeded")
+
+
+def test_program_of_an_account_runs_and_answers(server: Served) -> None:
+    """With a token of the command line: list, run, answer, follow to the end; the token is nowhere in clear."""
+    server.import_app({**approval(), "app": {"name": "by bearer", "mode": "workflow"}})
+    command = [sys.executable, "-P", "-m", "cli.main", "account", "token", "owner@greenroom.local"]
+    made = subprocess.run(command, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    token = made.stdout.rpartition(": ")[2].strip()
+    with server.client(token) as program:
+        program.base_url = f"{server.url}/openapi/v1"
+        of = {"workspace_id": program.get("/account").json()["default_workspace_id"], "name": "by bearer"}
+        (row,) = program.get("/apps", params=of).json()["data"]
+        with program.stream("POST", f"/apps/{row['id']}:run", json={"inputs": {"topic": "tea"}}) as stream:
+            told = list(events(stream))
+        assert [each["event"] for each in told[-2:]] == ["human_input_required", "workflow_paused"]
+        run_id, form_token = told[-1]["workflow_run_id"], told[-2]["data"]["form_token"]
+        reply = program.post(f"/apps/{row['id']}/human-input-forms/{form_token}:submit", json=ANSWER)
+        assert (reply.status_code, reply.json()) == (200, {})
+        with program.stream("GET", f"/apps/{row['id']}/tasks/{run_id}/events?continue_on_pause=true") as stream:
+            assert list(events(stream))[-1]["event"] == "workflow_finished"
+    data = [path.read_bytes() for path in (server.folder / "data").rglob("*") if path.is_file()]
+    assert not any(token.encode() in content for content in [*data, server.log().encode()])
+    assert server.rows("SELECT invoke_source, status FROM runs WHERE run_id = ?", run_id) == [("openapi", "succeeded")]
 
 
 def test_login_is_nowhere_in_clear(server: Served, ann: httpx2.Client) -> None:

@@ -10,10 +10,12 @@ import httpx2
 import pytest
 
 from approval import RUN, approval, with_mail
+from console_world import person
 from form_links import guard_of, link_of, newest, opened, sent, token_of, token_to
 from hitl.form_token import Purpose, hash_token
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
+from openapi_world import program
 from page_reader import elements_of
 from store.form_record import TokenRow
 from surface_world import World, make_world
@@ -28,6 +30,10 @@ FORM = "/api/form/human_input"
 FILES = "/api/human-input-forms/files"
 
 OPENS = {
+    "openapi": {(RecipientType.STANDALONE_WEB_APP, Surface.OPENAPI, Purpose.SUBMIT)},
+    "console": set(
+        itertools.product((RecipientType.CONSOLE, RecipientType.BACKSTAGE), (Surface.CONSOLE,), (Purpose.SUBMIT,))
+    ),
     "service api": {(RecipientType.STANDALONE_WEB_APP, Surface.SERVICE_API, Purpose.SUBMIT)},
     "public": set(
         itertools.product(
@@ -61,25 +67,45 @@ async def test_every_token_opens_what_it_is_for_and_nothing_else() -> None:
     """Recipient x surface x purpose at every endpoint that takes a token: the table, and one answer to all the rest."""
     world, tokens = await world_with_every_token()
     uploads = {(kind, surface, Purpose.UPLOAD) for kind, surface, _ in OPENS["public"]}
-    async with world.client() as keyed, world.client("") as client:
+    of_app, console = f"/apps/{world.app_id}", "/form/human_input"
+    async with world.client() as keyed, world.client("") as client, await program(world) as ann:
+        bob = await person(world, "bob@example.org")
         for name, token in tokens.items():
             bearer = {"Authorization": f"Bearer hitl_upload_{token}"}
             by_key = await keyed.get(f"/v1/form/human_input/{token}")
             shown = await client.get(f"{FORM}/{token}")
             asked = await client.post(f"{FORM}/{token}/upload-token")
             page = await client.get(f"/form/{token}")
+            by_bearer = [
+                await ann.get(f"{of_app}/{path}/{token}") for path in ("human-input-forms", "form/human_input")
+            ]
+            by_login = await bob.get(f"{console}/{token}")
             file = await client.post(FILES, headers=bearer, files={"file": ("r.pdf", PDF, "")})
             assert by_key.status_code == (200 if name in OPENS["service api"] else 404), name
             assert [shown.status_code, asked.status_code] == [200 if name in OPENS["public"] else 404] * 2, name
             assert page.status_code == (303 if name in OPENS["public"] else 404), name
             assert file.status_code == (201 if name in uploads else 403), name
+            assert by_login.status_code == (200 if name in OPENS["console"] else 404), name
+            assert [each.status_code for each in by_bearer] == [openly(name)] * 2, name
         # Answers last, and wrong ones, so that the form stays open for the next.
         for name, token in tokens.items():
             wrong = {**ANSWER, "action": "none"}
             answered = await client.post(f"{FORM}/{token}", json=wrong)
             by_key = await keyed.post(f"/v1/form/human_input/{token}", json={**wrong, "user": "u"})
+            by_bearer = [
+                await ann.post(f"{of_app}/human-input-forms/{token}:submit", wrong),
+                await ann.post(f"{of_app}/form/human_input/{token}", wrong),
+            ]
+            by_login = await bob.post(f"{console}/{token}", wrong)
+            assert [each.status_code for each in by_bearer] == [openly(name, 400)] * 2, name
+            assert by_login.status_code == (400 if name in OPENS["console"] else 404), name
             assert answered.status_code == (400 if name in OPENS["public"] else 404), name
             assert by_key.status_code == (400 if name in OPENS["service api"] else 404), name
+
+
+def openly(name: tuple[RecipientType, Surface, Purpose], opened: int = 200) -> int:
+    """Return the status at ``/openapi``: a good token of another surface is told to be one, an upload token is not."""
+    return opened if name in OPENS["openapi"] else 403 if name[2] is Purpose.SUBMIT else 404
 
 
 async def test_every_kind_of_miss_is_one_answer() -> None:
@@ -274,8 +300,17 @@ async def test_no_body_breaks_an_endpoint(count: int) -> None:
     seen: dict[int, int] = {}
     async with world.client("") as client:
         address, page = await opened(client, link)
+        bearer = {"Authorization": f"Bearer {(await program(world)).secret}"}
+        of_app = f"/openapi/v1/apps/{world.app_id}"
+        openapi = token_to(newest_web(world), Surface.OPENAPI)
         client.headers["Authorization"] = f"Bearer hitl_upload_{upload}"
         paths = (
+            f"{of_app}/human-input-forms/{openapi}:submit",
+            f"{of_app}/form/human_input/unknown",
+            f"{of_app}:run",
+            f"{of_app}/files",
+            "/openapi/v1/oauth/device/code",
+            "/openapi/v1/oauth/device/token",
             address,
             f"{FORM}/{token}",
             f"{FORM}/{token}/upload-token",
@@ -286,6 +321,8 @@ async def test_no_body_breaks_an_endpoint(count: int) -> None:
         for path, headers, body in requests_of(rng, paths, count):
             if path == address and rng.random() < 0.5:
                 body = b"guard=" + guard_of(page).encode() + b"&" + body
+            if path.startswith(of_app):
+                headers |= bearer
             reply = await client.post(path, headers=headers, content=body)
             seen[reply.status_code] = seen.get(reply.status_code, 0) + 1
             assert reply.status_code < 500, (path, headers, body)

@@ -103,7 +103,8 @@ async def test_device_gets_its_token_once(world: StoreWorld) -> None:
     device, user = await asked(world)
     assert await polled(world, device) == "authorization_pending"
     assert await polled(world, device, NOW + 1) == "slow_down"
-    assert await polled(world, device, NOW + 2 * INTERVAL_S, "another") == "expired_token"
+    for client_id in ("another", "\x00\ud800"):
+        assert await polled(world, device, NOW + 2 * INTERVAL_S, client_id) == "expired_token"
     assert await world.bearers.resolve_device(user, account.account_id, "approved", NOW) == "resolved"
     assert await world.bearers.resolve_device(user, account.account_id, "denied", NOW) == "already_resolved"
     secret, new = made("polled")

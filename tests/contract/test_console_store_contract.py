@@ -200,7 +200,7 @@ async def test_apps_of_a_workspace_are_listed(world: StoreWorld) -> None:
     assert await names("TEA") == (["Green tea", "Tea"], 2)
     assert await names("0%_") == (["100%_x"], 1)
     assert await names("_") == (["100%_x"], 1)
-    assert await names(mode="advanced-chat") == ([], 0)
+    assert await names(mode="advanced-chat") == await names("\x00\ud800") == await names(mode="\x00") == ([], 0)
     assert await names(offset=1, limit=1) == (["Green tea"], 3)
 
 

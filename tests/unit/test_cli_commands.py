@@ -327,6 +327,25 @@ def test_account_gets_a_password_that_is_asked_for(data_dir: Path) -> None:
     assert owner.exit_code == 0
 
 
+def test_bearer_token_is_shown_once_listed_and_revoked(data_dir: Path) -> None:
+    """A token is printed when it is made; afterwards it is known by its first letters and its id."""
+    greenroom(data_dir, "migrate")
+    unknown = greenroom(data_dir, "account", "token", "ann@example.org")
+    assert (unknown.exit_code, "greenroom account add" in unknown.text) == (2, True)
+    greenroom(data_dir, "account", "add", "ann@example.org")
+    made = greenroom(data_dir, "account", "token", "ann@example.org", "--label", "nightly", "--days", "30")
+    token = made.text.partition("shown only now: ")[2].strip()
+    assert made.exit_code == 0 and token.startswith("dfoa_")
+    listed = greenroom(data_dir, "account", "tokens", "ann@example.org").text
+    assert token[:9] in listed and token not in listed and "nightly" in listed and "never used" in listed
+    token_id = listed.split()[0]
+    others = greenroom(data_dir, "account", "revoke", "owner@greenroom.local", token_id)
+    assert (others.exit_code, token_id in others.text) == (2, True)
+    assert greenroom(data_dir, "account", "revoke", "ann@example.org", token_id).exit_code == 0
+    assert greenroom(data_dir, "account", "tokens", "ann@example.org").text == ""
+    assert token.encode() not in (data_dir / "greenroom.db").read_bytes()
+
+
 @pytest.mark.parametrize("address", ["ann", "@x", "a b@c", "a@b@c"])
 def test_account_needs_an_address(data_dir: Path, address: str) -> None:
     """What is no address is refused, quoted."""

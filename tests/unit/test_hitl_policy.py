@@ -16,6 +16,7 @@ from hitl.policy import (
     is_emitted,
     is_shown,
     may_act,
+    tells_elsewhere,
     token_surfaces,
 )
 from hitl.recipient import Recipient, RecipientType
@@ -64,6 +65,12 @@ def test_service_api_is_pinned():
 def test_openapi_is_pinned():
     """The bearer surface acts for the web app alone, whatever the other surfaces come to allow."""
     assert emits(Surface.OPENAPI) == accepts(Surface.OPENAPI) == {W}
+
+
+@pytest.mark.parametrize("surface", Surface)
+def test_only_openapi_tells_of_tokens_of_other_surfaces(surface):
+    """Elsewhere a token of another surface is not found, whoever holds it."""
+    assert tells_elsewhere(surface) is (surface is Surface.OPENAPI)
 
 
 @pytest.mark.parametrize("surface", Surface)
