@@ -117,6 +117,11 @@ def _of_answers(seen: Transcript, found: Found) -> Iterable[str]:
             values = [fact.values.get("comment") for fact in taken[form_id]]
             if not is_over and values != [answer.comment]:
                 yield f"the accepted answer to form {form_id} was taken up as {values}"
+    states = {form.form_id: form.status for form in found.forms}
+    for form_id in {*seen.tokenless} - {answer.form_id for answer in seen.answers}:
+        # Nobody else answers the forms of this reader's runs.
+        if states.get(form_id) not in (FormStatus.EXPIRED, FormStatus.TIMEOUT):
+            yield f"form {form_id} ({states.get(form_id)}) was never shown with its token"
 
 
 def _by_form(seen: Transcript) -> dict[str, list[Any]]:

@@ -30,7 +30,10 @@ class Answer:
 
 @dataclass(slots=True)
 class Transcript:
-    """What one reader of a run was told over all its connections: (event id, event); "" where an event has no id."""
+    """What one reader of a run was told over all its connections: (event id, event); "" where an event has no id.
+
+    ``tokenless``: forms that it was shown without a token, which is how forms look that have ended.
+    """
 
     run_id: str
     app: str
@@ -39,6 +42,7 @@ class Transcript:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last_id: str = "0"
     answers: list[Answer] = field(default_factory=list)
+    tokenless: list[str] = field(default_factory=list)
     stop_status: int = 0
     is_complete: bool = False
     connections: int = 0
@@ -56,7 +60,15 @@ class Report:
 class Person:
     """One client with one seed; works until it is told to stop, then sees its last run through."""
 
-    def __init__(self, number: int, seed: int, url: str, keys: dict[str, str], report: Report) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: int,
+        url: str,
+        keys: dict[str, str],
+        report: Report,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -65,6 +77,7 @@ class Person:
             url: of the server.
             keys: app name -> API key.
             report: where they note what they saw.
+            transport: what carries the requests, where it is not the network.
         """
         self._name = f"person-{number}"
         self._random = random.Random(f"{seed}/{number}")
@@ -72,7 +85,9 @@ class Person:
         self._report = report
         self._count = 0
         self._clients = {
-            app: httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=HTTP_TIMEOUT)
+            app: httpx2.AsyncClient(
+                base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=HTTP_TIMEOUT, transport=transport
+            )
             for app, key in keys.items()
         }
 
@@ -161,9 +176,12 @@ class Person:
                 if event["event"] == "workflow_finished":
                     seen.is_complete = True
                     return
-                if event["event"] == "human_input_required" and event["data"]["form_id"] not in answered:
-                    answered.add(event["data"]["form_id"])
-                    helpers.extend(self._answers(seen, event["data"], give_up_at))
+                if event["event"] == "human_input_required" and (form := event["data"])["form_id"] not in answered:
+                    if form["form_token"] is None:
+                        seen.tokenless.append(form["form_id"])
+                    else:
+                        answered.add(form["form_id"])
+                        helpers.extend(self._answers(seen, form, give_up_at))
                 leave_after -= 1
                 if leave_after <= 0:
                     return
