@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from actors.kept_actors import KeptActors
 from actors.key_check import check_key
 from actors.receipts import Receipts, SignedReceipts
 from actors.settings import Settings
@@ -54,7 +55,7 @@ class Ingress:
             plain_settings: ``Settings.plain``; passwords and keys come from this process's environment and files.
         """
         self._settings = Settings.from_plain(plain_settings)
-        self._start: asyncio.Task[None] | None = None
+        self._kept_actors = KeptActors(self._settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the application over this process's ports (called by Serve)."""
@@ -62,10 +63,9 @@ class Ingress:
         return build_app(surface_ports(self._ports))
 
     async def check_health(self) -> None:
-        """Start the actors at the first check, and again when that failed (called by Serve)."""
-        if self._start is None or (self._start.done() and self._start.exception() is not None):
-            self._start = asyncio.get_running_loop().create_task(start_actors(self._settings))
-            self._ports.runs.warm_up()
+        """Have the actors looked after; returns at once (called by Serve every ten seconds)."""
+        self._kept_actors.look()
+        self._ports.runs.warm_up()
 
 
 def surface_ports(ports: Ports) -> SurfacePorts:

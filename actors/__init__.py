@@ -13,7 +13,8 @@
     client          Greenroom from Python             inbox_client: its inboxes; loop_thread: how
     run_metrics     figures for Prometheus            logs: what processes write
     run_trace       the spans of a run                trace_context, span_export: how
-    start_actors    brings the named actors up        code_version: which code they run; node_check: on how many nodes
+    start_actors    brings the named actors up        kept_actors: as long as there are replicas; code_version: which
+                                                      code they run; node_check: on how many nodes
     calls           names of actors, calls to them    messages, errors: what crosses between processes; run_order:
                                                       a new run, put together; contracts: between versions
     background      tasks that outlive a call         readings: forms that accounts have read, noted

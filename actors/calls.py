@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from actors.errors import ActorAwayError
 from graph.errors import GreenroomError
@@ -25,6 +25,9 @@ CALLS: Final = 1000
 """How many short calls of an actor may be under way."""
 WAITS: Final = 10_000
 """How many waits (long polls, streams, death notices) of an actor may be; a group of their own keeps calls short."""
+ACTOR_GONE: Final = (RayActorError, OutOfMemoryError, NodeDiedError)
+"""What a call raises whose actor is away. An actor that Ray ended because the memory of its node ran short, and that
+does not restart, raises an error of its own that is no RayActorError (Ray 2.60)."""
 
 
 def options(name: str, *, restarts: bool, num_cpus: float = 0.0) -> dict[str, Any]:
@@ -74,7 +77,7 @@ async def ask(actor: str, method: str, *args: Any, call_name: str = "", patience
             return await (bound.options(name=call_name) if call_name else bound).remote(*args)
         except RayTaskError as error:
             raise own_error(error) from None
-        except (RayActorError, ActorAwayError) as error:
+        except (*ACTOR_GONE, ActorAwayError) as error:
             if asyncio.get_running_loop().time() + delay_s > give_up_at:
                 raise ActorAwayError(actor) from error
         await asyncio.sleep(delay_s)
@@ -125,7 +128,7 @@ async def stream(actor: str, method: str, *args: Any, call_name: str = "") -> As
     except RayTaskError as error:
         is_over = True
         raise own_error(error) from None
-    except RayActorError as error:
+    except ACTOR_GONE as error:
         is_over = True
         raise ActorAwayError(actor) from error
     finally:

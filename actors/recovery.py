@@ -21,7 +21,7 @@ from actors.run_trace import run_span
 from actors.span_export import SpanExport
 from actors.trace_context import context_of_run
 from graph.errors import GreenroomError, RefusedError, UnavailableError
-from graph.events import RunFinished
+from graph.events import RunFinished, RunRecovered
 from graph.human_rules import Webhook
 from store.errors import FencedError
 from store.journal import Journal
@@ -61,7 +61,7 @@ class Recovery:
             journal: where runs and their actors stand.
             leases: for the actors that go on.
             is_alive: whether the run actor of a name is alive as far as is known.
-            max_recoveries: deaths in a row after which a run is given up.
+            max_recoveries: how often a run is taken over between two pauses before it is given up.
             plans: whose webhooks are told of a run that is given up.
             hitl_actor_count: how many HITL actors there are.
             on_recovery: called whenever a run goes to another actor.
@@ -131,7 +131,7 @@ class Recovery:
             record = await self._journal.get(run_id)
             if record is None or record.status != "running" or self._is_alive(record.actor):
                 return None
-            if self._counts[run_id] >= self._max_recoveries:
+            if max(self._counts[run_id], await self._stored_count(run_id)) >= self._max_recoveries:
                 await self._give_up(record)
                 return None
             await self._execute(record)
@@ -152,6 +152,14 @@ class Recovery:
             _log.error("a run cannot be recovered", run_id=run_id, reason=str(error))
             self._counts.pop(run_id, None)
             return None
+
+    async def _stored_count(self, run_id: str) -> int:
+        """Return how often the run was taken over since its last pause, also by supervisors that died meanwhile.
+
+        A run may take its whole node with it. What died before its first fact counts only in ``_counts``.
+        """
+        facts = (await self._journal.load(run_id)).facts
+        return sum(isinstance(fact, RunRecovered) for _, fact in facts)
 
     async def _execute(self, record: RunRecord) -> None:
         """Have the run executed by another actor; returns when its segment is over."""

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import ray
 import structlog
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError
 from ray.util import list_named_actors
 
 from actors.background import Background
-from actors.calls import NAMESPACE, RUN_ACTOR_PREFIX, ask, find
+from actors.calls import ACTOR_GONE, NAMESPACE, RUN_ACTOR_PREFIX, ask, find
 from actors.code_version import code_version
 from actors.errors import ActorAwayError
 from actors.messages import ActorState
@@ -22,7 +22,7 @@ from actors.settings import Settings
 _log = structlog.get_logger()
 
 MISSES = 3
-"""Pings in a row without an answer that end an actor."""
+"""Pings in a row without an answer, or that did not reach it, which end an actor."""
 LAST_WORDS_S = 0.5
 """How long an actor that has served its runs lives on."""
 START_TIMEOUT_S = 60.0
@@ -150,7 +150,7 @@ class RunCrew:
         try:
             make_run_actor(self._settings.plain, name, self._settings.actor_cpus)
             state = await asyncio.wait_for(ask(name, "ping", patience_s=START_TIMEOUT_S), START_TIMEOUT_S)
-        except (TimeoutError, ActorAwayError, RayActorError) as error:
+        except (TimeoutError, ActorAwayError, *ACTOR_GONE) as error:
             _log.warning("a run actor did not start", actor=name, reason=type(error).__name__)
             self._end(name)
             return
@@ -173,20 +173,18 @@ class RunCrew:
                 await find(name).watch.remote()
             except ActorUnavailableError:
                 await asyncio.sleep(0.1)
-            except (RayActorError, ActorAwayError):
+            except (*ACTOR_GONE, ActorAwayError):
                 self._bury(name)
 
     async def _ping(self, name: str) -> None:
         try:
             state: ActorState = await asyncio.wait_for(ask(name, "ping", patience_s=0.0), self._ping_timeout_s)
-        except TimeoutError:
+        except (TimeoutError, ActorAwayError):
+            # Where its node is lost, Ray says for as long as it has not noticed that the actor is only unavailable.
             self._misses[name] = self._misses.get(name, 0) + 1
             if self._misses[name] >= MISSES:
                 _log.warning("a run actor does not answer and is ended", actor=name)
                 self._bury(name)
-            return
-        except ActorAwayError:
-            # The watch tells whether it is gone for good.
             return
         self._misses[name] = 0
         self._pool.note_ping(name, state.run_id, state.runs_served, time.monotonic())

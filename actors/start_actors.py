@@ -23,6 +23,18 @@ from actors.settings import Settings
 START_PATIENCE_S = 60.0
 
 
+def missing_actors(settings: Settings) -> set[str]:
+    """Return the names of the actors of ``start_actors`` that Ray does not know, not even as restarting.
+
+    Ray forgets one that cannot restart, such as one whose code is missing on the node where it tried to.
+    """
+    names = {COURIER, SUPERVISOR, *(part.actor for part in hitl_parts(settings.hitl_actors))}
+    if not settings.redis_url:
+        names.add(EVENT_HUB)
+    known = {row["name"] for row in list_named_actors(all_namespaces=True) if row["namespace"] == NAMESPACE}
+    return names - known
+
+
 async def start_actors(settings: Settings, *, is_deployer: bool = False) -> None:
     """Return when supervisor, HITL actors, courier and hub answer; made if they do not exist. May be repeated.
 

@@ -11,7 +11,7 @@ from backing import IS_POSTGRES, IS_REDIS
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
-RAY_SUITES = ("chaos", "cluster")
+RAY_SUITES = ("chaos", "cluster", "nodes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,33 @@
+"""A PostgreSQL for Greenrooms on several nodes."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from greenroom_on_nodes import World, world
+from local_postgres import LocalPostgres, local_postgres
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder: they lose nodes of a cluster of their own."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[LocalPostgres]:
+    """A PostgreSQL for the tests of one file."""
+    with local_postgres() as started:
+        yield started
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, database: LocalPostgres) -> AsyncIterator[World]:
+    """A world without nodes."""
+    async with world(tmp_path, database) as opened:
+        yield opened

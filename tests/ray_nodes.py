@@ -1,0 +1,190 @@
+"""Nodes of a Ray cluster on this machine, each with an address of its own (127.0.0.x), which tests may lose.
+
+A node is started as the deploy files do it, with ``ray start``. It is lost with all its processes at one moment, as
+when a machine loses its power, or it is stopped, as when the network to it is cut.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from child_processes import command_line
+from local_cluster import free_ports
+
+RAY = Path(sys.executable).parent / "ray"
+START_S = 120.0
+OBJECT_STORE_BYTES = 80_000_000
+PAUSE = threading.Event()
+"""Never set: to look at another process again a little later."""
+
+
+class RayNode:
+    """One node. ``address``: its IP address."""
+
+    def __init__(self, address: str, log: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        """Start it; returns before it has joined its cluster.
+
+        Args:
+            address: its IP address, one of this machine.
+            log: where its output goes.
+            environment: of its processes.
+            *arguments: further ones of ``ray start``.
+        """
+        self.address = address
+        self._log = log
+        command = [
+            str(RAY), "start", "--block", "--disable-usage-stats", "--include-log-monitor=false",
+            "--dashboard-agent-listen-port=0", f"--object-store-memory={OBJECT_STORE_BYTES}",
+            f"--node-ip-address={address}", *arguments,
+        ]  # fmt: skip
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)
+
+    def wait_for(self, title: str) -> psutil.Process:
+        """Return the first of its processes whose title begins with ``title``; fails if none comes up."""
+        deadline = time.monotonic() + START_S
+        while not (found := self.processes(title)):
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text(errors="replace")
+            PAUSE.wait(0.1)
+        return found[0]
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Return its processes whose title begins with ``title``, such as ``ray::RunActor``, or whose program does."""
+        found = []
+        for process in self._tree():
+            line = command_line(process)
+            if " ".join(line).startswith(title) or (line and Path(line[0]).name == title):
+                found.append(process)
+        return found
+
+    def lose(self) -> None:
+        """End all its processes at one moment, so that none of them can say a word about the others."""
+        self.freeze()
+        tree = self._tree()
+        for process in tree:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(tree, timeout=START_S)
+        self._process.wait(START_S)
+
+    def freeze(self) -> None:
+        """Stop all its processes: to the others it looks as if the network to it were cut."""
+        stopped: set[psutil.Process] = set()
+        while news := set(self._tree()) - stopped:
+            for process in news:
+                _signal(process, signal.SIGSTOP)
+            stopped |= news
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        for process in self._tree():
+            _signal(process, signal.SIGCONT)
+
+    def _tree(self) -> list[psutil.Process]:
+        try:
+            top = psutil.Process(self._process.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass
+
+
+class RayNodes:
+    """A cluster whose head keeps its state on disk and can be started again. ``head_address``: for ``ray.init``."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Prepare; nothing starts yet.
+
+        Args:
+            folder: of its logs, sockets and state; a short path, for Ray's sockets.
+            environment: of all its processes, besides what Ray needs.
+        """
+        self._folder = folder
+        self._port, self._client_port = free_ports(2)
+        self._count = 0
+        self._nodes: list[RayNode] = []
+        self.head_address = f"127.0.1.1:{self._port}"
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GREENROOM_"))}
+        self.environment = {
+            **own,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_gcs_storage": "rocksdb",
+            "RAY_gcs_storage_path": str(folder / "gcs"),
+            **environment,
+        }
+
+    def start_head(self, cpus: int = 0) -> RayNode:
+        """Start the head, the first time or again with what it had, and return when it is up."""
+        node = self._start(
+            "127.0.1.1", cpus, "--head", f"--port={self._port}", f"--ray-client-server-port={self._client_port}",
+            "--include-dashboard=false", f"--dashboard-port={free_ports(1)[0]}", f"--temp-dir={self._folder}",
+        )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while not _listens("127.0.1.1", self._port):
+            assert time.monotonic() < deadline
+            PAUSE.wait(0.1)
+        node.wait_for("raylet")
+        return node
+
+    def start_worker(self, cpus: int = 0, **environment: str) -> RayNode:
+        """Start another node and return when its raylet is up.
+
+        Args:
+            cpus: how many it has to give; actors that ask for some go nowhere else.
+            **environment: of this node alone.
+        """
+        self._count += 1
+        node = self._start(f"127.0.1.{self._count + 1}", cpus, f"--address={self.head_address}", **environment)
+        node.wait_for("raylet")
+        return node
+
+    def stop(self) -> None:
+        """End every node that was started."""
+        for node in self._nodes:
+            node.lose()
+
+    def _start(self, address: str, cpus: int, *arguments: str, **environment: str) -> RayNode:
+        log = self._folder / f"{address}.log"
+        node = RayNode(address, log, {**self.environment, **environment}, f"--num-cpus={cpus}", *arguments)
+        self._nodes.append(node)
+        return node
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def ray_nodes(environment: Mapping[str, str]) -> Iterator[RayNodes]:
+    """Prepare a cluster without nodes, and end whatever was started in it."""
+    folder = Path(tempfile.mkdtemp(prefix="gr-", dir="/tmp"))
+    nodes = RayNodes(folder, environment)
+    try:
+        yield nodes
+    finally:
+        nodes.stop()
+        shutil.rmtree(folder, ignore_errors=True)

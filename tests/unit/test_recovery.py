@@ -1,0 +1,138 @@
+"""Runs of dead actors go to others, so often and no more, whatever else died meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
+
+from actors import calls, recovery
+from actors.calls import ask, stream
+from actors.errors import ActorAwayError
+from actors.messages import Lease
+from actors.plans import Plans
+from actors.recovery import Recovery
+from graph.events import RunRecovered, RunResumed
+from store.run_record import JournalWrite, RunRecord
+from store_world import NOW, StoreWorld, memory_world, paused, start, write
+
+MAX_RECOVERIES = 2
+PATIENCE_S = 10.0
+
+
+class Leases:
+    """Lends leases of an actor that dies with whatever it executes. ``count``: how often."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @asynccontextmanager
+    async def lease(self, *, continues: bool = False) -> AsyncIterator[Lease]:
+        """Lend a lease."""
+        self.count += 1
+        yield Lease("lease", f"actor-{self.count}")
+
+
+@pytest.fixture
+def leases(monkeypatch: pytest.MonkeyPatch) -> Leases:
+    """Leases of actors that die at once."""
+
+    async def dying(actor: str, *args: Any, **options: Any) -> None:
+        raise ActorAwayError(actor)
+
+    monkeypatch.setattr(recovery, "ask", dying)
+    monkeypatch.setattr(recovery, "tell", lambda *args: None)
+    return Leases()
+
+
+def recovery_of(world: StoreWorld, leases: Leases) -> Recovery:
+    """Return the recovery of a supervisor that has just started."""
+    return Recovery(world.journal, leases, lambda actor: False, MAX_RECOVERIES, Plans(world.apps), 1)
+
+
+async def ended(world: StoreWorld, run_id: str) -> RunRecord:
+    """Return the record of a run once it has ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (record := await world.journal.get(run_id)) or not record.is_terminal:
+            await asyncio.sleep(0)
+    return record
+
+
+async def recovered(world: StoreWorld, run_id: str, head: int, times: int) -> None:
+    """Have a run taken over so often; its head is then ``head + times``, its epoch ``1 + times``."""
+    for number in range(times):
+        fact, epoch = RunRecovered(NOW, number, 0.0), 1 + number
+        await world.journal.append(JournalWrite(run_id, epoch + 1, epoch, head + number, [fact], actor=f"a-{number}"))
+
+
+async def test_run_is_given_up_by_the_supervisor_that_saw_all_its_deaths(leases: Leases) -> None:
+    """A run whose actors die before its first new fact is tried so often and no more."""
+    world = memory_world()
+    run = await start(world)
+    await recovery_of(world, leases).recover_orphans()
+    record = await ended(world, run.run_id)
+    assert (record.status, leases.count) == ("failed", MAX_RECOVERIES)
+    assert record.error is not None and record.error.startswith("the run was given up")
+
+
+async def test_run_that_takes_the_supervisor_with_it_is_given_up(leases: Leases) -> None:
+    """Recoveries by supervisors that died meanwhile count: one that knows nothing gives the run up at once."""
+    world = memory_world()
+    run = await start(world)
+    await recovered(world, run.run_id, 1, MAX_RECOVERIES)
+    await recovery_of(world, leases).recover_orphans()
+    assert (await ended(world, run.run_id)).status == "failed"
+    assert leases.count == 0
+
+
+async def test_recoveries_before_a_pause_do_not_count(leases: Leases) -> None:
+    """A run that paused since has all its attempts again."""
+    world = memory_world()
+    run = await start(world)
+    await recovered(world, run.run_id, 1, MAX_RECOVERIES)
+    epoch, head = 1 + MAX_RECOVERIES, 1 + MAX_RECOVERIES
+    assert await world.journal.pause(write([paused()], head, run=run, epoch=epoch), b"state") == []
+    await world.journal.append(write([RunResumed(NOW)], head + 1, run=run, epoch=epoch + 1, found_epoch=epoch))
+    await recovery_of(world, leases).recover_orphans()
+    await ended(world, run.run_id)
+    assert leases.count == MAX_RECOVERIES
+
+
+DEATHS = [ActorDiedError(), OutOfMemoryError("the node ran out of memory"), NodeDiedError("gone")]
+
+
+class DeadMethod:
+    """A method of a dead actor: awaited or iterated, it raises what Ray raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def remote(self, *args: Any) -> "DeadMethod":
+        """Call it."""
+        return self
+
+    def __await__(self) -> Any:
+        return self.__anext__().__await__()
+
+    def __aiter__(self) -> "DeadMethod":
+        return self
+
+    async def __anext__(self) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
+async def test_every_death_of_an_actor_is_told_as_its_absence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However Ray puts it that an actor is dead, callers hear ActorAwayError."""
+    actor = type("Actor", (), {"ping": DeadMethod(error), "tail": DeadMethod(error)})()
+    monkeypatch.setattr(calls, "find", lambda name: actor)
+    monkeypatch.setattr(calls.ray, "cancel", lambda *args, **options: None)
+    with pytest.raises(ActorAwayError):
+        await ask("run-actor-1", "ping", patience_s=0.0)
+    with pytest.raises(ActorAwayError):
+        async for _ in stream("run-actor-1", "tail"):
+            pass
