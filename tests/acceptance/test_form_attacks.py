@@ -32,7 +32,7 @@ OPENS = {
     "public": set(
         itertools.product(
             (RecipientType.STANDALONE_WEB_APP, RecipientType.EMAIL_MEMBER, RecipientType.EMAIL_EXTERNAL),
-            (Surface.WEB, Surface.SERVICE_API, Surface.OPENAPI),
+            (Surface.WEB, Surface.SERVICE_API, Surface.OPENAPI, Surface.MCP),
             (Purpose.SUBMIT,),
         )
     ),
