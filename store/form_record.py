@@ -56,7 +56,12 @@ class Submitter:
 
 
 CUT_OFF: Final = "its container ended without it"
-"""Audit detail of a form whose container pass was cut off."""
+"""Audit detail of a form whose container pass was cut off; its run goes on."""
+GLOBAL_DEADLINE: Final = "Human input global timeout at node"
+"""How the audit detail of a form begins that expired at a global deadline; the node's id follows."""
+ExpiryReason = Literal["global_deadline", "run_ended", "cut_off"]
+"""Why a form expired: the global deadline passed, its own or that of another form of its run; its run was stopped or
+has ended; its container pass was cut off."""
 SYSTEM: Final = Submitter()
 """Nobody in person: a deadline, a stop, an operator's command."""
 
@@ -121,6 +126,16 @@ class AuditEntry:
     end_user_id: str | None = None
     via: str = "system"
     detail: str = ""
+
+    @property
+    def expiry_reason(self) -> ExpiryReason | None:
+        """Why the form expired; None for any other event."""
+        if self.event != "expired":
+            return None
+        if self.detail.startswith(GLOBAL_DEADLINE):
+            return "global_deadline"
+        # Of a run that was stopped the detail is whatever the stop says.
+        return "cut_off" if self.detail == CUT_OFF else "run_ended"
 
 
 def new_entry(

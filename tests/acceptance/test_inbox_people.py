@@ -11,6 +11,7 @@ from actors.errors import ActorAwayError
 from actors.readings import Readings
 from approval import RUN, approval
 from console_world import Person, person
+from graph.parse_workflow import parse_document
 from hitl.receipt import verified_statement
 from hitl.recipient import RecipientType
 from store.form_record import Submitter
@@ -311,3 +312,39 @@ async def test_form_is_read_while_the_hitl_actor_is_away() -> None:
     await asyncio.wait_for(is_noted.wait(), 60)
     (entry,) = [each for each in world.store.audit if each.event == "viewed"]
     assert (entry.account_id, before <= entry.at <= after) == (ann.account.account_id, True)
+
+
+async def test_audit_says_why_a_form_expired() -> None:
+    """That its run ended is told apart from the global deadline; both are the same 412 to whoever answers."""
+    world, (ann, _, _) = await board()
+    stopped, late = await waiting(world, 2)
+    await world.runs.stop(world.store.forms[stopped].run_id or "", "enough")
+    await world.runs.settle()
+    # What the HITL actor does when a run has ended, and at the deadline.
+    await world.hitl.forms.close_run(world.store.forms[stopped].run_id or "", world.clock.now())
+    await world.hitl.forms.close(late, "expired", world.clock.now(), "Human input global timeout at node hi1")
+    for form_id, reason in ((stopped, "run_ended"), (late, "global_deadline")):
+        entries = (await ann.get(f"/inbox/forms/{form_id}/audit")).json()["data"]
+        assert [(entry["event"], entry["reason"]) for entry in entries] == [("opened", None), ("expired", reason)]
+        assert refusal(await ann.post(f"/inbox/forms/{form_id}", GOOD)) == (412, "human_input_form_expired")
+
+
+async def test_receipt_states_the_same_whenever_it_is_exported() -> None:
+    """What was decided is stored with the decision: whatever happens later, a receipt says what it says at once."""
+    world, (ann, bob, _) = await board()
+    (form_id,) = await waiting(world)
+    assert (await ann.post(f"/inbox/forms/{form_id}", GOOD)).status_code == 200
+    await world.runs.settle()
+    path, exported = f"/inbox/forms/{form_id}/receipt", []
+    exported.append((await bob.get(path)).json())
+    world.clock.at += 100.0
+    assert (await bob.post(f"/inbox/forms/{form_id}", GOOD)).status_code == 412
+    for recipient in list(world.store.recipients.values()):
+        await world.hitl.forms.revoke(recipient.recipient_id, world.clock.now())
+    changed = parse_document({**approval(), "greenroom": {"groups": {"board": BOARD[:1]}}}).workflow
+    assert changed is not None
+    await world.ports.console.apps.import_app(world.workspace_id, changed, None, app_id=world.app_id)
+    await waiting(world)
+    exported.append((await bob.get(path)).json())
+    assert exported[0] == exported[1]
+    assert exported[0]["statement"]["taken_up"] is not None
