@@ -6,7 +6,8 @@ tables.py, migrations/        the schema and its revisions; migrate.py applies t
 journal.py, run_rows.py       Journal and SqlJournal: facts, fence, inbox, snapshots, blow by blow in SQL
 run_record.py                 what goes into a journal and comes out of it
 packing.py, blobs.py          large values outside the database, by content; compression.py: the rest made small
-forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers, audit
+forms.py, form_rows.py        FormStore and SqlForms: forms, recipients, tokens, answers
+audit_rows.py                 who did what to a form
 decisions.py, decision_tables.py  DecisionStore and SqlDecisions: votes, who decided a form, who has read it
 form_record.py                what goes into the store of forms and comes out of it
 human_time.py                 HumanTimeStore and SqlHumanTime: reminders, escalation, claims, handing over, inboxes
@@ -15,7 +16,7 @@ human_time_rows.py, inbox_rows.py  the other statements of it; human_time_tables
 human_time_record.py, inbox_record.py  what goes into it and comes out of it
 outbox.py, outbox_rows.py     Outbox and SqlOutbox: mails and events to send, and how they fare
 outbox_record.py, outbox_tables.py  what goes into the outbox, and its table
-insert_once.py                a row, unless its key is there
+insert_once.py                rows inserted, all or those whose key is new
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 console_tables.py             the schema of logins and drafts

@@ -14,10 +14,11 @@ from sqlalchemy import Connection, bindparam, insert, select
 from hitl.approval import Decided, Refused, Terms, Vote, is_asked, refusal_error, ruling_on
 from hitl.errors import FormNotFoundError
 from hitl.submission import Submission
+from store.audit_rows import add_audit, audit_row, is_done
 from store.database import AnyRow, AnySelect, Database
 from store.decision_tables import votes
 from store.form_record import AuditEntry, GivenAnswer, Submitter, VoteOutcome, new_entry, viewed_entry
-from store.form_rows import FORM, accept, add_audit, check_answerable, check_recipient, is_done, lock_form, recipient_of
+from store.form_rows import FORM, accept, check_answerable, check_recipient, lock_form, recipient_of
 from store.insert_once import insert_once
 from store.tables import audit, form_recipients, submissions
 
@@ -96,7 +97,7 @@ class SqlDecisions:
         def work(connection: Connection) -> None:
             if connection.execute(FORM, {"key_form_id": form_id}).one_or_none() is None:
                 raise FormNotFoundError()
-            insert_once(connection, audit, {name: getattr(entry, name) for name in AuditEntry.__slots__})
+            insert_once(connection, audit, audit_row(entry))
 
         await self._database.write(work)
 

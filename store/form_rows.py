@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from graph.ports import InboxItem
 from hitl.addressing import account_of, asked_accounts
@@ -21,6 +21,7 @@ from hitl.form_state import DeadlineOutcome, check_open, close, submit
 from hitl.recipient import Recipient, RecipientType
 from hitl.schedule import Moment
 from hitl.submission import Submission
+from store.audit_rows import add_audit, is_done
 from store.compression import compress, decompress
 from store.database import AnyRow
 from store.errors import GenerationConflictError
@@ -36,12 +37,12 @@ from store.form_record import (
     opening_entry,
 )
 from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
-from store.insert_once import insert_once
+from store.insert_once import insert_once, insert_rows
 from store.outbox_record import decided
 from store.outbox_rows import add_entries, add_mail
 from store.run_record import TERMINAL
 from store.run_rows import add_item, lock_run
-from store.tables import audit, form_recipients, form_tokens, forms, is_waiting, runs, submissions
+from store.tables import form_recipients, form_tokens, forms, is_waiting, runs, submissions
 
 FORM = select(forms).where(forms.c.form_id == bindparam("key_form_id"))
 _LOCK_FORM = FORM.with_for_update()
@@ -74,14 +75,8 @@ _UPDATE_RECIPIENT = (
     .where(form_recipients.c.recipient_id == bindparam("key_recipient_id"))
     .values(state=bindparam("new_state"), generation=bindparam("new_generation"))
 )
-_INSERT_RECIPIENTS = insert(form_recipients)
-_INSERT_TOKENS = insert(form_tokens)
-_INSERT_SUBMISSION = insert(submissions)
-_INSERT_AUDIT = insert(audit)
-_AUDIT_ENTRY = select(audit.c.entry_id).where(audit.c.entry_id == bindparam("key_entry_id"))
 
 _FORM_FIELDS = tuple(part.name for part in fields(Form))
-_AUDIT_FIELDS = tuple(part.name for part in fields(AuditEntry))
 _DEFINITION_FIELDS = tuple(part.name for part in fields(FormDefinition))
 
 
@@ -228,7 +223,7 @@ def accept(
         "api_key_id": api_key_id,
         "key_hash": key_hash,
     }
-    connection.execute(_INSERT_SUBMISSION, row)
+    insert_rows(connection, submissions, [row])
     add_audit(connection, entry)
     add_entries(connection, decided(closed, submission.action_id))
 
@@ -375,8 +370,7 @@ def add_recipients(connection: Connection, recipients: Sequence[Recipient], firs
         }
         for position, each in enumerate(recipients, first_position)
     ]
-    if rows:
-        connection.execute(_INSERT_RECIPIENTS, rows)
+    insert_rows(connection, form_recipients, rows)
 
 
 def update_recipient(connection: Connection, recipient: Recipient) -> None:
@@ -402,15 +396,4 @@ def add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:
         }
         for token in tokens
     ]
-    if rows:
-        connection.execute(_INSERT_TOKENS, rows)
-
-
-def add_audit(connection: Connection, entry: AuditEntry) -> None:
-    """Store an entry of the audit."""
-    connection.execute(_INSERT_AUDIT, {name: getattr(entry, name) for name in _AUDIT_FIELDS})
-
-
-def is_done(connection: Connection, entry: AuditEntry) -> bool:
-    """Whether the operation that ``entry`` names was committed before, its answer having been lost."""
-    return connection.execute(_AUDIT_ENTRY, {"key_entry_id": entry.entry_id}).first() is not None
+    insert_rows(connection, form_tokens, rows)

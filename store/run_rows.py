@@ -11,13 +11,13 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Update, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, func, select, update
 
 from graph.ports import InboxItem
 from store.database import AnyRow
 from store.errors import FencedError, RunExistsError
 from store.human_time_tables import cut_executions
-from store.insert_once import insert_once
+from store.insert_once import insert_once, insert_rows
 from store.outbox_rows import add_entries
 from store.run_record import TERMINAL, JournalWrite
 from store.tables import is_untaken, journal, run_inbox, runs, snapshots
@@ -28,8 +28,6 @@ _LOCK_RUN = (
     .with_for_update()
 )
 _ADVISORY_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("key_run_id"), 0)))
-_INSERT_FACTS = insert(journal)
-_INSERT_SNAPSHOT = insert(snapshots)
 _LAST_FACTS = select(journal.c.first_number, journal.c.facts).where(
     journal.c.run_id == bindparam("key_run_id"), journal.c.last_number == bindparam("key_last_number")
 )
@@ -158,7 +156,7 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
             raise FencedError(write.run_id)
     if write.facts:
         row = {"run_id": write.run_id, "first_number": write.head + 1, "last_number": head, "facts": packed.facts}
-        connection.execute(_INSERT_FACTS, row)
+        insert_rows(connection, journal, [row])
     if packed.changes.get("status") in TERMINAL:
         _take_all(connection, write.run_id, write.taken, head)
     else:
@@ -190,7 +188,7 @@ def append_pause(connection: Connection, packed: PackedWrite, snapshot: bytes) -
     head = append_facts(connection, packed)
     values = {"key_run_id": write.run_id, "new_head": head, "new_state": snapshot}
     if packed.run_row is not None or connection.execute(_UPDATE_SNAPSHOT, values).rowcount == 0:
-        connection.execute(_INSERT_SNAPSHOT, {"run_id": write.run_id, "head": head, "state": snapshot})
+        insert_rows(connection, snapshots, [{"run_id": write.run_id, "head": head, "state": snapshot}])
     return []
 
 

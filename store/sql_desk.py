@@ -8,11 +8,11 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 from hitl.claim import Claim
 from hitl.form import Form
 from hitl.recipient import Recipient
+from store.audit_rows import add_audit
 from store.decision_tables import votes
 from store.form_record import CUT_OFF, AuditEntry, AuditEvent
 from store.form_rows import (
     RECIPIENTS,
-    add_audit,
     add_recipients,
     add_tokens,
     expire_form,
