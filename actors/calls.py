@@ -5,6 +5,7 @@ Every method that is asked here may be called twice, because a call that failed 
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
+from functools import lru_cache
 from typing import Any, Final
 
 import ray
@@ -28,6 +29,8 @@ WAITS: Final = 10_000
 ACTOR_GONE: Final = (RayActorError, OutOfMemoryError, NodeDiedError)
 """What a call raises whose actor is away. An actor that Ray ended because the memory of its node ran short, and that
 does not restart, raises an error of its own that is no RayActorError (Ray 2.60)."""
+KEPT_HANDLES: Final = 1024
+"""Handles of run actors that a process keeps."""
 
 
 def options(name: str, *, restarts: bool, num_cpus: float = 0.0) -> dict[str, Any]:
@@ -44,15 +47,21 @@ def options(name: str, *, restarts: bool, num_cpus: float = 0.0) -> dict[str, An
 
 
 def find(actor: str) -> ray.actor.ActorHandle:
-    """Return the handle of a named actor; cheap, Ray keeps it.
+    """Return the handle of a named actor.
 
     Raises:
         ActorAwayError: there is none of this name.
     """
     try:
-        return ray.get_actor(actor, namespace=NAMESPACE)
+        return _run_actor(actor) if actor.startswith(RUN_ACTOR_PREFIX) else ray.get_actor(actor, namespace=NAMESPACE)
     except ValueError:
         raise ActorAwayError(actor) from None
+
+
+@lru_cache(maxsize=KEPT_HANDLES)
+def _run_actor(actor: str) -> ray.actor.ActorHandle:
+    """Return the handle of a run actor, kept: its name never means another one, and making it costs half a call."""
+    return ray.get_actor(actor, namespace=NAMESPACE)
 
 
 async def ask(actor: str, method: str, *args: Any, call_name: str = "", patience_s: float = 15.0) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from actors.recorder import Ownership, RunRecorder
 from actors.tail import SegmentTail
-from benchmarks.workflows import Case, JsonObject, app_file, waiting_for_model
+from benchmarks.workflows import Case, JsonObject, app_file, asking_model
 from graph.engine import Engine, Limits, Outcome
 from graph.events import Fact, RunFinished, TextPart
 from graph.parse_workflow import parse_document
@@ -160,7 +160,7 @@ async def repeated(run: Run, budget_s: float, least: int) -> list[float]:
 
 async def bytes_in_flight() -> float:
     """Return the bytes that one run holds while its model has not answered: engine, state, tasks; not the plan."""
-    plan, ids, recorder = compiled(waiting_for_model()), run_ids(), DroppingRecorder()
+    plan, ids, recorder = compiled(asking_model("silent")), run_ids(), DroppingRecorder()
     model = SilentModel()
     inputs: JsonObject = {"q": "hello"}
 

@@ -27,9 +27,10 @@ from rich.console import Console
 
 from benchmarks.hitl_cycle import IN_FLIGHT, cycles, data_folder
 from benchmarks.hitl_paused import FEW, fill, resume_p99_vs_few
-from benchmarks.hitl_ray import hitl_rss_bytes, local_ray, measure_ray
+from benchmarks.hitl_ray import hitl_rss_bytes, measure_ray
 from benchmarks.options import PAUSED_COUNT, Options
 from benchmarks.peers import ROOT, Peer, prepare_peers
+from benchmarks.ray_cluster import local_ray
 from benchmarks.workflows import ANSWER
 
 LANGGRAPH = "langgraph"

@@ -20,7 +20,7 @@ from actors.run_segment import RunSegment, Surroundings, WallClock
 from actors.settings import Settings
 from actors.wiring import Ports
 from benchmarks.engine_runs import LIMITS, SilentModel
-from benchmarks.workflows import ANSWER, app_file, asking
+from benchmarks.workflows import ANSWER, JsonObject, app_file, asking
 from graph.parse_workflow import parse_document
 from store.forms import Resumable
 from store.migrate import migrate
@@ -29,9 +29,9 @@ from store.run_record import NewRun
 IN_FLIGHT = 16
 
 
-async def import_asking(ports: Ports) -> RunOrder:
-    """Import the workflow that asks and return an order of a run of it, for ``renewed``."""
-    parsed = parse_document(app_file(asking()))
+async def import_app(ports: Ports, graph: JsonObject) -> RunOrder:
+    """Import a workflow whose input is ``q`` and return an order of a run of it, for ``renewed``."""
+    parsed = parse_document(app_file(graph))
     assert parsed.workflow is not None, parsed.faults
     workspace = await ports.accounts.ensure_workspace(ports.settings.workspace_name)
     app_id, _ = await ports.apps.import_app(workspace.workspace_id, parsed.workflow, None)
@@ -146,7 +146,7 @@ async def cycles(data: Path) -> AsyncIterator[Cycles]:
     settings = Settings(data_dir=data)
     await asyncio.to_thread(migrate, settings.database_url_to_open())
     ports = Ports(settings)
-    running = Cycles(ports, await import_asking(ports))
+    running = Cycles(ports, await import_app(ports, asking()))
     try:
         yield running
     finally:

@@ -5,36 +5,29 @@ wherever Greenroom commits. It stands for what Ray and the disk cost on this mac
 """
 
 import asyncio
-import logging
-import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 import ray
 from ray.actor import ActorHandle
-from ray.util import list_named_actors
 
 from actors.background import Background
-from actors.calls import EVENT_HUB, HITL_ACTOR, NAMESPACE, RUN_ACTOR_PREFIX, SUPERVISOR, find, tell
+from actors.calls import EVENT_HUB, HITL_ACTOR, tell
 from actors.hints import HintSubscription, HubHints
 from actors.messages import RunOrder
 from actors.settings import Settings
-from actors.start_actors import start_actors
 from actors.wiring import Ports
-from benchmarks.hitl_cycle import answer_to, check, import_asking, renewed
-from benchmarks.peers import ROOT
+from benchmarks.hitl_cycle import answer_to, check, import_app, renewed
+from benchmarks.ray_cluster import greenroom, process_id
+from benchmarks.workflows import asking
 from graph.events import RunResumed
 from store.hint_record import Hint
-from store.migrate import migrate
 
-LOOKS = 600
-"""How often it is looked whether ended actors are gone, twenty times a second."""
 CALLS = 50
 """Bare actor calls in a round."""
 
@@ -197,8 +190,8 @@ async def measure_ray(data: Path, rounds: int, budget_s: float, tell_people: Cal
     """Return the figures of Greenroom on Ray, beside the relay; Ray must be running."""
     calls: list[float] = []
     ratios: list[float] = []
-    async with greenroom(data) as (ports, _):
-        ours, relay = RayCycles(ports, await import_asking(ports)), Relay(data)
+    async with greenroom(Settings(data_dir=data)) as ports:
+        ours, relay = RayCycles(ports, await import_app(ports, asking())), Relay(data)
         try:
             await repeated(ours.once, budget_s)
             await repeated(relay.once, budget_s)
@@ -226,70 +219,12 @@ async def hitl_rss_bytes(data: Path, restarts: int) -> float:
     """Return the memory of the HITL actor on the database in ``data``: the median of ``restarts`` fresh processes."""
     found = []
     for _ in range(restarts):
-        async with greenroom(data) as (ports, pid):
-            order = renewed(await import_asking(ports))
+        async with greenroom(Settings(data_dir=data)) as ports:
+            order = renewed(await import_app(ports, asking()))
             # One whole cycle, so that connections are open and the first look at everything is over.
             await ports.forms_client.submit(answer_to(await ports.runs.start(order)))
             check(await ports.runs.outcome(order.run_id))
+            pid = await process_id(HITL_ACTOR)
             shown = await asyncio.to_thread(subprocess.check_output, ["ps", "-o", "rss=", "-p", str(pid)])
             found.append(int(shown) * 1024)
     return median(found)
-
-
-@asynccontextmanager
-async def greenroom(data: Path) -> AsyncIterator[tuple[Ports, int]]:
-    """Give a Greenroom on the database in ``data`` on the running Ray, and the process id of its HITL actor."""
-    settings = Settings(data_dir=data)
-    await asyncio.to_thread(migrate, settings.database_url_to_open())
-    ports = Ports(settings)
-    try:
-        await start_actors(settings)
-        ports.runs.warm_up()
-        yield ports, await find(HITL_ACTOR).__ray_call__.remote(lambda actor: os.getpid())
-    finally:
-        await ports.close()
-        await end_actors()
-
-
-@contextmanager
-def local_ray() -> Iterator[None]:
-    """Run a Ray of our own for as long as the block lasts."""
-    saved = dict(os.environ)
-    # Actors import our packages by name.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(saved)
-
-
-async def end_actors() -> None:
-    """End every actor of Greenroom: first who waits for leases, and last whom the supervisor would replace."""
-    first = [name for name in _named() if name != SUPERVISOR and not name.startswith(RUN_ACTOR_PREFIX)]
-    await _end(first)
-    await _end([SUPERVISOR])
-    await _end(_named())
-
-
-async def _end(names: Sequence[str]) -> None:
-    for name in set(names) & set(_named()):
-        ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
-    for _ in range(LOOKS):
-        if not set(names) & set(_named()):
-            return
-        await asyncio.sleep(0.05)
-
-
-def _named() -> list[str]:
-    return [row["name"] for row in list_named_actors(all_namespaces=True) if row["namespace"] == NAMESPACE]

@@ -10,15 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import engine_bench, hitl_bench
-from benchmarks.options import PAUSED_COUNT, Options
+from benchmarks import engine_bench, hitl_bench, ray_bench
+from benchmarks.options import LIVE_COUNT, PAUSED_COUNT, Options
 
 LEAST_PAUSED = 100
 
 Measure = Callable[[Options], dict[str, float]]
 """Measures what the options ask for; returns value by ``<case>.<quantity>``."""
 
-MEASUREMENTS: dict[str, Measure] = {"engine": engine_bench.measure, "hitl": hitl_bench.measure}
+MEASUREMENTS: dict[str, Measure] = {
+    "engine": engine_bench.measure,
+    "hitl": hitl_bench.measure,
+    "ray": ray_bench.measure,
+}
 
 
 def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, Measure] = MEASUREMENTS) -> None:
@@ -30,6 +34,9 @@ def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, M
     parser.add_argument(
         "--paused", type=_count, default=PAUSED_COUNT, metavar="N", help=f"runs that wait in hitl ({PAUSED_COUNT})"
     )
+    parser.add_argument(
+        "--live", type=_live, default=LIVE_COUNT, metavar="N", help=f"runs that execute at a time in ray ({LIVE_COUNT})"
+    )
     arguments = parser.parse_args(command_line)
     unknown = sorted(set(arguments.names) - set(measurements))
     if unknown:
@@ -37,7 +44,7 @@ def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, M
     console = Console(highlight=False)
     figures: dict[str, float] = {}
     for name in arguments.names or measurements:
-        measured = measurements[name](Options(arguments.peers, arguments.paused))
+        measured = measurements[name](Options(arguments.peers, arguments.paused, arguments.live))
         figures |= {f"{name}.{figure}": value for figure, value in measured.items()}
         console.print(table_of(name, measured))
     if arguments.json:
@@ -48,6 +55,13 @@ def _count(text: str) -> int:
     count = int(text)
     if count < LEAST_PAUSED:
         raise argparse.ArgumentTypeError(f"must be {LEAST_PAUSED} or more")
+    return count
+
+
+def _live(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
     return count
 
 

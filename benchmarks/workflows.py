@@ -137,9 +137,9 @@ def loop(count: int) -> Case:
     return Case(graph, 3 + count, {"q": "hello"}, {"out": count}, "rounds")
 
 
-def waiting_for_model() -> JsonObject:
-    """Return the graph of a run that stands at its model: start, template, llm, end."""
-    model = {"provider": "benchmark", "name": "silent", "mode": "chat", "completion_params": {}}
+def asking_model(name: str) -> JsonObject:
+    """Return the graph of a run that asks the model ``name`` for its answer: start, template, llm, end."""
+    model = {"provider": "benchmark", "name": name, "mode": "chat", "completion_params": {}}
     prompt = [{"role": "user", "text": "{{#t.output#}}"}]
     ask = node("ask", "llm", model=model, prompt_template=prompt)
     nodes = [start(), template("t", ["start", "q"]), ask, end(["ask", "text"])]
