@@ -24,6 +24,9 @@ from store.errors import StoreUnavailableError
 BUSY_TIMEOUT_S = 30.0
 READER_CACHE_KB = 1024
 """Half of what SQLite takes: a count must not fill a process's memory with an index; the system caches files too."""
+CHECKPOINT_PAGES = 4000
+"""Pages in the log after which it is copied into the database, 16 MB: four times SQLite's own number, because many
+commits change the same pages, and each copying writes a page once."""
 _BATCH_LIMIT = 64
 
 Work = Callable[[Connection], Any]
@@ -130,6 +133,7 @@ def sqlite_engine(path: Path, *, is_writer: bool) -> Engine:
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         if not is_writer:
             connection.execute("PRAGMA query_only=ON")
             connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")

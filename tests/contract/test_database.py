@@ -15,9 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, insert, make_url, text
+from sqlalchemy import Connection, create_engine, insert, make_url, select, text
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import store
 from hitl.recipient import Member, Recipient, RecipientType
@@ -33,9 +33,10 @@ from store.errors import (
 from store.form_record import Resumable, Submitter, VoteOutcome
 from store.forms import DUE
 from store.human_time_record import Act, Ask, Firing, HandOver
+from store.insert_once import insert_once, insert_rows
 from store.journal import SqlJournal
 from store.migrate import FOLDER, current_revision, migrate
-from store.tables import SCHEMA_REVISION, metadata
+from store.tables import SCHEMA_REVISION, metadata, workspaces
 from store_world import (
     ANSWER,
     NOW,
@@ -340,6 +341,27 @@ async def test_works_that_wait_together_fail_alone(database_url: str) -> None:
     assert heads == [1 + number % 2 for number in range(40)]
     assert world.database is not None
     await world.database.close()
+
+
+async def test_inserts_convert_their_values_and_refuse_a_second_key(database_url: str) -> None:
+    """Several rows or none go in with what a database refuses replaced; a second key is SQLAlchemy's own error."""
+    database = open_database(database_url)
+
+    def row(key: str, name: str) -> dict[str, Any]:
+        return {"workspace_id": key, "name": name, "created_at": NOW}
+
+    def work(connection: Connection) -> list[bool]:
+        insert_rows(connection, workspaces, [])
+        insert_rows(connection, workspaces, [row("1", "a\x00"), dict(reversed(row("2", "b\ud800").items()))])
+        return [insert_once(connection, workspaces, row(key, key)) for key in ("2", "3")]
+
+    assert await database.write(work) == [False, True]
+    with pytest.raises(IntegrityError):
+        await database.write(lambda connection: insert_rows(connection, workspaces, [row("1", "d")]))
+    names = select(workspaces.c.workspace_id, workspaces.c.name)
+    found = await database.read(lambda connection: connection.execute(names).all())
+    assert {tuple(each) for each in found} == {("1", "a\ufffd"), ("2", "b\ufffd"), ("3", "3")}
+    await database.close()
 
 
 async def test_large_values_leave_the_database(database_url: str) -> None:

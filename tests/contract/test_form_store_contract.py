@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from graph.ports import InboxItem
-from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoundError
-from hitl.form import FormStatus
+from hitl.errors import FormAlreadySubmittedError, FormExpiredError, FormNotFoundError, InvalidSubmissionError
+from hitl.form import Form, FormStatus
 from hitl.recipient import Recipient, RecipientType
 from hitl.submission import Submission
 from hitl.surface import Surface
@@ -109,6 +109,25 @@ async def test_submit_closes_the_form_and_reaches_the_run(world: StoreWorld) -> 
     (entry,) = await acts_on(world.forms, form.form_id)
     assert (entry.event, entry.at, entry.recipient_id) == ("submitted", NOW + 1, recipient.recipient_id)
     assert (entry.account_id, entry.end_user_id, entry.via) == (None, "end-user", "service_api")
+
+
+async def test_answer_is_checked_where_it_is_stored(world: StoreWorld) -> None:
+    """The check sees the form as it stands; what it refuses leaves no trace, and the form takes the next answer."""
+    run, form, recipient = await pause_with_form(world)
+    seen: list[Form] = []
+
+    def refused(found: Form) -> Submission:
+        seen.append(found)
+        raise InvalidSubmissionError("no")
+
+    with pytest.raises(InvalidSubmissionError):
+        await world.forms.submit(form.form_id, recipient.recipient_id, 1, refused, PERSON, NOW)
+    assert seen == [form] == [await world.forms.get(form.form_id)]
+    assert (await world.journal.inbox(run.run_id), await acts_on(world.forms, form.form_id)) == ([], [])
+    answered = await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+    assert answered.form.definition == form.definition
+    (entry,) = await acts_on(world.forms, form.form_id)
+    assert entry.detail == ANSWER.action_id
 
 
 async def test_submit_by_account_needs_no_recipient(world: StoreWorld) -> None:

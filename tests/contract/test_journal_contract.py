@@ -192,6 +192,21 @@ async def test_end_takes_up_every_item_left(world: StoreWorld) -> None:
     assert await world.journal.running_runs() == []
 
 
+async def test_end_is_refused_where_its_item_is_taken(world: StoreWorld) -> None:
+    """A terminal fact that takes up an item which another fact has, or which is none, ends nothing."""
+    run, form, recipient = await pause_with_form(world)
+    await world.forms.submit(form.form_id, recipient.recipient_id, 1, given(ANSWER), PERSON, NOW)
+    await world.journal.append(write([RunResumed(NOW)], 3, epoch=2, found_epoch=1, taken=[form.form_id]))
+    await world.journal.request_stop(run.run_id, "enough", NOW)
+    left = await world.journal.inbox(run.run_id)
+    for item_id in (form.form_id, make_id("nobody's item")):
+        with pytest.raises(FencedError):
+            await world.journal.append(write([finished()], 4, epoch=2, taken=[item_id]))
+    assert await world.journal.inbox(run.run_id) == left
+    assert await world.journal.append(write([finished()], 4, epoch=2, taken=[left[0].item_id])) == 5
+    assert await world.journal.inbox(run.run_id) == []
+
+
 async def test_request_stop_reaches_a_run_once(world: StoreWorld) -> None:
     """A stop is one item however often it is asked for; it tells how the run stood; an unknown run is refused."""
     await start(world)
