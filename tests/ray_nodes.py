@@ -14,9 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -52,13 +53,12 @@ class RayNode:
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)
 
-    def wait_for(self, title: str) -> psutil.Process:
-        """Return the first of its processes whose title begins with ``title``; fails if none comes up."""
+    def wait_for(self, what: Callable[[], Any]) -> None:
+        """Return when ``what`` is true; fails if the node ends, or if it takes too long."""
         deadline = time.monotonic() + START_S
-        while not (found := self.processes(title)):
+        while not what():
             assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text(errors="replace")
             PAUSE.wait(0.1)
-        return found[0]
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return its processes whose title begins with ``title``, such as ``ray::RunActor``, or whose program does."""
@@ -135,15 +135,13 @@ class RayNodes:
 
     def start_head(self, cpus: int = 0) -> RayNode:
         """Start the head, the first time or again with what it had, and return when it is up."""
+        # The other nodes are on this machine: with this file Ray would take them for a head that runs.
+        (self._folder / "ray_current_cluster").unlink(missing_ok=True)
         node = self._start(
             "127.0.1.1", cpus, "--head", f"--port={self._port}", f"--ray-client-server-port={self._client_port}",
             "--include-dashboard=false", f"--dashboard-port={free_ports(1)[0]}", f"--temp-dir={self._folder}",
         )  # fmt: skip
-        deadline = time.monotonic() + START_S
-        while not _listens("127.0.1.1", self._port):
-            assert time.monotonic() < deadline
-            PAUSE.wait(0.1)
-        node.wait_for("raylet")
+        node.wait_for(lambda: _listens("127.0.1.1", self._port) and node.processes("raylet"))
         return node
 
     def start_worker(self, cpus: int = 0, **environment: str) -> RayNode:
@@ -155,7 +153,7 @@ class RayNodes:
         """
         self._count += 1
         node = self._start(f"127.0.1.{self._count + 1}", cpus, f"--address={self.head_address}", **environment)
-        node.wait_for("raylet")
+        node.wait_for(lambda: node.processes("raylet"))
         return node
 
     def stop(self) -> None:

@@ -23,7 +23,12 @@ class Monkey:
     """Ends processes of a server. ``done``: how often it did what."""
 
     def __init__(
-        self, server: Served, seed: int, say: Callable[[str], None], extra: dict[str, Callable[[], Awaitable[bool]]]
+        self,
+        server: Served,
+        seed: int,
+        say: Callable[[str], None],
+        extra: dict[str, Callable[[], Awaitable[bool]]],
+        elsewhere: Callable[[str], list[psutil.Process]] = lambda title: [],
     ) -> None:
         """Prepare.
 
@@ -32,10 +37,12 @@ class Monkey:
             seed: decides what and when.
             say: is told of each blow.
             extra: further blows by name, such as a restart of the database.
+            elsewhere: finds the processes with a title on other nodes of the server's Ray.
         """
         self.done: Counter[str] = Counter()
         self._server = server
         self._say = say
+        self._elsewhere = elsewhere
         self._random = random.Random(f"monkey/{seed}")
         self._frozen: set[psutil.Process] = set()
         self._blows: dict[str, tuple[int, Callable[[], Awaitable[bool]]]] = {
@@ -112,7 +119,7 @@ class Monkey:
             database.execute("ROLLBACK")
 
     def _find(self, title: str, by_name: bool) -> list[psutil.Process]:
-        found = self._named(title) if by_name else self._server.processes(title)
+        found = self._named(title) if by_name else [*self._server.processes(title), *self._elsewhere(title)]
         return sorted(found, key=lambda process: process.pid)
 
     def _named(self, name: str) -> list[psutil.Process]:

@@ -2,7 +2,8 @@
 
 The parts beside it: ``workflows.py`` has the apps that run meanwhile, ``people.py`` clients that start, follow, answer
 and stop runs and keep what they were told, ``monkey.py`` what is killed, stopped or locked and when, ``databases.py``
-the database servers that it restarts, ``checker.py`` the journal, effects and transcripts against the guarantees.
+the database servers that it restarts, ``nodes.py`` the second node that it loses, ``checker.py`` the journal, effects
+and transcripts against the guarantees.
 """
 
 import argparse
@@ -13,9 +14,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from sqlalchemy import select
 from actors.settings import Settings
 from actors.wiring import Ports
 from campaign.checker import Found, violations
-from campaign.databases import postgres_blows
+from campaign.databases import Blows, postgres_blows, redis_blows
 from campaign.monkey import Monkey
+from campaign.nodes import SecondNode
 from campaign.people import Person, Report
 from campaign.workflows import apps
 from local_postgres import local_postgres
 from local_server import LocalServer, local_server
+from local_valkey import local_valkey
 from served import SCRIPTED_MODELS, Served
 from store.tables import runs
 
@@ -45,11 +48,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="decides what strikes when; default: a new one")
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL, which is stopped and started too")
+    parser.add_argument("--redis", action="store_true", help="hints over a Redis, which is killed too")
+    parser.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="2: the second one is lost; on PostgreSQL")
     given = parser.parse_args()
+    around = Around(given.postgres or given.nodes > 1, given.redis, given.nodes > 1)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    print(f"seed {seed}, {given.minutes:g} minutes, {given.people} people", flush=True)
+    print(f"seed {seed}, {given.minutes:g} minutes, {given.people} people, {around}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="greenroom-chaos-"))
-    wrong = asyncio.run(campaign(folder, given.minutes * 60, seed, given.people, given.postgres, print))
+    wrong = asyncio.run(campaign(folder, given.minutes * 60, seed, given.people, around, print))
     for text in wrong:
         print(f"VIOLATION {text}")
     print(f"{len(wrong)} violations" + (f"; data, logs and transcripts are kept in {folder}" if wrong else ""))
@@ -58,8 +64,22 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a campaign runs on: PostgreSQL instead of SQLite, a Redis for hints, a second node (on PostgreSQL only)."""
+
+    is_postgres: bool = False
+    has_redis: bool = False
+    has_second_node: bool = False
+
+    def __str__(self) -> str:
+        parts = ["PostgreSQL" if self.is_postgres else "SQLite"]
+        parts += ["Redis"] if self.has_redis else []
+        return ", ".join([*parts, "two nodes" if self.has_second_node else "one node"])
+
+
 async def campaign(
-    folder: Path, duration_s: float, seed: int, people: int, is_postgres: bool, say: Callable[[str], None]
+    folder: Path, duration_s: float, seed: int, people: int, around: Around, say: Callable[[str], None]
 ) -> list[str]:
     """Return what was violated in one campaign.
 
@@ -68,26 +88,36 @@ async def campaign(
         duration_s: how long the monkey strikes.
         seed: decides what people and monkey do.
         people: how many clients work at once.
-        is_postgres: on PostgreSQL instead of SQLite.
+        around: what it runs on.
         say: takes lines of progress.
     """
     async with AsyncExitStack() as stack:
         effects = await stack.enter_async_context(local_server())
         for path in ("/before", "/after"):
             effects.reply(path, b"{}")
-        blows: dict[str, Callable[[], Awaitable[bool]]] = {}
+        blows: Blows = {}
         settings: dict[str, Any] = {
             "http_allowed_networks": "127.0.0.0/8", "max_recoveries": 100, "pool_size": 3, "ping_interval_s": 1.0,
         }  # fmt: skip
-        if is_postgres:
+        if around.is_postgres:
             database = stack.enter_context(local_postgres())
             settings["database_url"] = database.url
-            blows = postgres_blows(database, random.Random(f"database/{seed}"))
+            blows |= postgres_blows(database, random.Random(f"database/{seed}"))
+        if around.has_redis:
+            valkey = stack.enter_context(local_valkey())
+            settings["redis_url"] = valkey.url
+            blows |= redis_blows(valkey, random.Random(f"redis/{seed}"))
         server = Served(folder, SCRIPTED_MODELS, **settings)
         stack.callback(server.stop)
         await asyncio.to_thread(server.start)
         keys = {name: await asyncio.to_thread(server.import_app, app) for name, app in apps(effects.url).items()}
-        report, monkey = Report(), Monkey(server, seed, lambda name: say(f"        {name}"), blows)
+        second = SecondNode(server, random.Random(f"node/{seed}"))
+        stack.callback(second.stop)
+        if around.has_second_node:
+            await asyncio.to_thread(second.start)
+            blows |= second.blows()
+        report = Report()
+        monkey = Monkey(server, seed, lambda name: say(f"        {name}"), blows, second.processes)
         await _let_them_work(server, keys, report, monkey, duration_s, seed, people, say)
         found, untaken = await _settled(server)
         wrong = violations(report, found, untaken, effects.asked)

@@ -9,6 +9,14 @@ from served import PIECES, Served, events, start_run, wait_for
 
 TEXT = "".join(PIECES)
 
+_END_FOR_GOOD = """
+import sys
+import ray
+ray.init(address=sys.argv[1], namespace="greenroom", log_to_driver=False)
+for name in ("hitl-actor", "run-supervisor"):
+    ray.kill(ray.get_actor(name), no_restart=True)
+"""
+
 
 def approval(name: str, model: str = "slow") -> dict:
     """Return start -> model -> form -> model -> end; a second end streams the first model's text."""
@@ -98,6 +106,18 @@ def test_form_survives_the_death_of_the_hitl_actor(server: Served, quick_key: st
         assert answer(client, token, "again").status_code == 412
         detail = finished(client, paused["id"])
         assert (detail["status"], detail["outputs"]["comment"]) == ("succeeded", "fine")
+
+
+def test_named_actors_are_made_anew_when_they_are_gone_for_good(server: Served, quick_key: str):
+    """Actors that Ray has forgotten are missed at two health checks of a replica in a row, and made anew."""
+    with server.client(quick_key) as client:
+        paused = start_run(client, "blocking", topic="tea")["data"]
+        server.ask_ray(_END_FOR_GOOD)
+        token = paused["reasons"][0]["form_token"]
+        wait_for(lambda: answer(client, token).status_code == 200)
+        assert finished(client, paused["id"])["status"] == "succeeded"
+        again = start_run(client, "blocking", topic="tea")["data"]
+        assert answer(client, again["reasons"][0]["form_token"]).status_code == 200
 
 
 def test_run_actors_survive_the_death_of_the_supervisor(server: Served, key: str):

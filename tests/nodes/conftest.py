@@ -26,8 +26,14 @@ def database() -> Iterator[LocalPostgres]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder that goes with the database: the key of its form tokens is there."""
+    return tmp_path_factory.mktemp("data")
+
+
 @pytest.fixture
-async def nodes(tmp_path: Path, database: LocalPostgres) -> AsyncIterator[World]:
+async def nodes(data: Path, database: LocalPostgres) -> AsyncIterator[World]:
     """A world without nodes."""
-    async with world(tmp_path, database) as opened:
+    async with world(data, database) as opened:
         yield opened

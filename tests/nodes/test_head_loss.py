@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 
 @pytest.fixture(params=["on disk", "in Redis"])
-async def stored(request: pytest.FixtureRequest, tmp_path: Path, database: LocalPostgres) -> AsyncIterator[World]:
+async def stored(request: pytest.FixtureRequest, data: Path, database: LocalPostgres) -> AsyncIterator[World]:
     """A world whose Ray stores its state in each of the two ways."""
     if request.param == "on disk":
-        async with world(tmp_path, database) as opened:
+        async with world(data, database) as opened:
             yield opened
         return
     with local_valkey() as valkey:
         address = valkey.url.removeprefix("redis://").partition("/")[0]
-        async with world(tmp_path, database) as opened:
+        async with world(data, database) as opened:
             opened.nodes.environment |= {"RAY_gcs_storage": "redis", "RAY_REDIS_ADDRESS": address}
             yield opened
 
