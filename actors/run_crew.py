@@ -98,7 +98,7 @@ class RunCrew:
         names = {*self._pool.actor_names, *self._retiring, self._spare} - {""}
         await asyncio.gather(*(self._drain(name) for name in names))
 
-    async def _hand_over(self, name: str) -> None:
+    async def _replace_older(self, name: str) -> None:
         """End an actor of other code once its run has left it, or has had its time; another goes on with the run."""
         await self._drain(name)
         await asyncio.sleep(LAST_WORDS_S)
@@ -129,7 +129,7 @@ class RunCrew:
         if state.code_version != code_version():
             self._retiring.add(name)
             self._watch(name)
-            self._background.start(self._hand_over(name))
+            self._background.start(self._replace_older(name))
         elif len(self._pool.actor_names) >= self._settings.pool_size and not state.run_id:
             self._end(name)
         else:

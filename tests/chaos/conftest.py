@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A Greenroom as ``dev/up`` starts it, with scripted models; one for all files, as it takes long to start."""
-    with served(tmp_path_factory.mktemp("chaos"), SCRIPTED_MODELS) as running:
+    with served(tmp_path_factory.mktemp("chaos"), SCRIPTED_MODELS, drain_s=40.0) as running:
         yield running

@@ -156,10 +156,12 @@ def test_hub_death_costs_no_event(server: Served, key: str):
     assert after[-1]["data"]["status"] == "succeeded"
 
 
-def test_paused_run_survives_a_stop_of_everything(server: Served, quick_key: str):
-    """Stop all with a run paused, start again, answer with the old token: it finishes."""
+def test_paused_run_survives_a_stop_of_everything(server: Served, key: str, quick_key: str):
+    """Stop all, start again: a paused run takes the old token, an executing one goes on behind the node it was at."""
     with server.client(quick_key) as client:
         paused = start_run(client, "blocking", topic="tea")["data"]
+    with server.client(key) as client, start_run(client, topic="tea") as response:
+        executing = next(event["workflow_run_id"] for event in events(response) if event["event"] == "node_finished")
     server.stop()
     server.start()
     with server.client(quick_key) as client:
@@ -167,3 +169,13 @@ def test_paused_run_survives_a_stop_of_everything(server: Served, quick_key: str
         assert answer(client, paused["reasons"][0]["form_token"], "later").status_code == 200
         detail = finished(client, paused["id"])
         assert (detail["status"], detail["outputs"]["comment"]) == ("succeeded", "later")
+    query = {"user": "u-1", "include_state_snapshot": "true"}
+    with (
+        server.client(key) as client,
+        client.stream("GET", f"/v1/workflow/{executing}/events", params=query) as response,
+    ):
+        seen = list(events(response))
+    assert seen[-1]["event"] == "workflow_paused"
+    assert not [event for event in seen if event["event"] == "text_replace"]
+    drafts = [event["event"] for event in seen if event["data"].get("node_id") == "draft"]
+    assert drafts.count("node_started") == drafts.count("node_finished") == 1

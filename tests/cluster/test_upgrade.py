@@ -8,8 +8,8 @@ import pytest
 
 from actors.calls import COURIER, EVENT_HUB, HITL_ACTOR, SUPERVISOR, ask
 from actors.code_version import code_version
-from actors.start_actors import start_actors
 from backing import IS_REDIS
+from cli import upgrading
 from graph.events import NodeFinished, RunRecovered
 from local_cluster import LocalCluster
 from models.scripted_model import Script
@@ -38,7 +38,7 @@ async def go_back(stage: Stage) -> None:
 
 async def upgrade(stage: Stage, **changes: Any) -> None:
     """Deploy this version over the older one, with these settings."""
-    await start_actors(stage.settings.model_copy(update=changes), is_deployer=True)
+    await asyncio.to_thread(upgrading.upgrade, stage.settings.model_copy(update=changes))
     assert {await ask(name, "version") for name in NAMED} == {code_version()}
 
 
@@ -47,7 +47,7 @@ def finished(facts: list) -> list[str]:
     return [fact.node_id for fact in facts if isinstance(fact, NodeFinished)]
 
 
-async def test_runs_are_handed_over_when_a_newer_version_is_deployed(stage: Stage):
+async def test_runs_go_on_in_new_actors_when_a_newer_version_is_deployed(stage: Stage):
     """Old actors go; an executing run finishes its node and goes on in a new one, a paused one on its answer."""
     await go_back(stage)
     script = await stage.set_script(HELD)
@@ -72,6 +72,7 @@ async def test_runs_are_handed_over_when_a_newer_version_is_deployed(stage: Stag
     await stage.until(lambda: older not in run_actors(), "the end of the older actor")
 
 
+@pytest.mark.long
 async def test_node_that_takes_too_long_is_cut_and_runs_again_when_a_newer_version_is_deployed(stage: Stage):
     """After its time to drain an old actor is ended; its node runs again with its key, finished ones do not."""
     await go_back(stage)
