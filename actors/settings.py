@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     ping_interval_s: float = Field(2.0, gt=0)
     """Between two pings of a run actor; three missed in a row end it."""
     max_recoveries: int = Field(5, ge=0)
-    """How often a run is taken over after its actor died before it is given up as failed."""
+    """How often a run is taken over after its actor died, between two pauses, before it is given up as failed."""
     drain_s: float = Field(10.0, ge=0)
     """How long a node may go on executing when its actor is to be replaced, or everything stops; then it is cut."""
     actor_cpus: float = Field(0.0, ge=0)
