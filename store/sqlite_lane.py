@@ -25,8 +25,8 @@ BUSY_TIMEOUT_S = 30.0
 READER_CACHE_KB = 1024
 """Half of what SQLite takes: a count must not fill a process's memory with an index; the system caches files too."""
 CHECKPOINT_PAGES = 4000
-"""Pages in the log after which it is copied into the database, 16 MB: four times SQLite's own number, because many
-commits change the same pages, and each copying writes a page once."""
+"""After so much log, 16 MB, it is copied into the file: four times as seldom as SQLite does it, since commits change
+the same pages again and again, and a copy writes each of them once."""
 _BATCH_LIMIT = 64
 
 Work = Callable[[Connection], Any]
