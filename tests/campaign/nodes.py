@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import psutil
@@ -13,10 +14,14 @@ from served import Served
 
 AWAY_S = (0.0, 5.0)
 """How long a lost node stays away."""
+TITLES = ("RunActor", "HitlActor", "RunSupervisor", "EventHub", "Courier", "ServeReplica")
 
 
 class SecondNode:
-    """One node at a time, beside that of ``server``; Ray places actors on both as it likes."""
+    """One node at a time, beside that of ``server``; Ray places actors on both as it likes.
+
+    ``lost``: which actors, and how many, were on it at its ends.
+    """
 
     def __init__(self, server: Served, choice: random.Random) -> None:
         """Prepare; nothing starts yet.
@@ -25,6 +30,7 @@ class SecondNode:
             server: whose Ray it joins; serves already.
             choice: decides how long it stays away.
         """
+        self.lost: Counter[str] = Counter()
         self._server = server
         self._choice = choice
         self._count = 0
@@ -55,14 +61,20 @@ class SecondNode:
         return {"kill a raylet": self._kill_raylet, "lose a node": self._lose}
 
     async def _kill_raylet(self) -> bool:
-        raylets = await asyncio.to_thread(self.processes, "raylet")
-        for raylet in raylets:
+        await asyncio.to_thread(self._count_lost)
+        for raylet in await asyncio.to_thread(self.processes, "raylet"):
             raylet.send_signal(signal.SIGKILL)
-        await asyncio.sleep(self._choice.uniform(*AWAY_S))
-        return await self._lose()
+        return await self._replace()
 
     async def _lose(self) -> bool:
+        await asyncio.to_thread(self._count_lost)
+        return await self._replace()
+
+    async def _replace(self) -> bool:
         await asyncio.to_thread(self.stop)
         await asyncio.sleep(self._choice.uniform(*AWAY_S))
         await asyncio.to_thread(self.start)
         return True
+
+    def _count_lost(self) -> None:
+        self.lost.update({title: len(self.processes(f"ray::{title}")) for title in TITLES})

@@ -124,6 +124,9 @@ async def campaign(
         transcripts = [json.dumps(asdict(seen)) + "\n" for seen in report.transcripts]
         (folder / "transcripts.jsonl").write_text("".join(transcripts), encoding="utf-8")
         _summarise(report, monkey, found, effects, say)
+        if around.has_second_node:
+            lost = [f"{count} x {title}" for title, count in second.lost.items() if count]
+            say("lost with nodes: " + (", ".join(lost) or "nothing"))
         return wrong
 
 

@@ -108,6 +108,7 @@ def test_form_survives_the_death_of_the_hitl_actor(server: Served, quick_key: st
         assert (detail["status"], detail["outputs"]["comment"]) == ("succeeded", "fine")
 
 
+@pytest.mark.long
 def test_named_actors_are_made_anew_when_they_are_gone_for_good(server: Served, quick_key: str):
     """Actors that Ray has forgotten are missed at two health checks of a replica in a row, and made anew."""
     with server.client(quick_key) as client:
