@@ -12,6 +12,7 @@ Waiting requests are served in this order: runs that go on, first come first ser
 
 import itertools
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +22,8 @@ from actors.messages import Lease, LeaseRequest
 
 SPARE_FROM = 0.8
 """Share of its runs after which an actor's successor is brought up."""
+SPREAD = 4
+"""An actor serves up to this part of its runs less."""
 
 SlotState = Literal["free", "held", "busy"]
 
@@ -181,7 +184,7 @@ class Pool:
         if slot is None:
             return False
         slot.runs_served = runs_served
-        if runs_served >= self._runs_per_actor:
+        if runs_served >= limit_of(actor_name, self._runs_per_actor):
             return True
         if lease_id and slot.lease_id == lease_id:
             slot.state, slot.is_recalled = "free", False
@@ -231,9 +234,17 @@ def count_by_state(pool: Pool) -> dict[SlotState, int]:
     return counts
 
 
-def spare_mark(runs_per_actor: int) -> int:
+def limit_of(actor_name: str, runs_per_actor: int) -> int:
+    """Return after how many runs an actor is replaced: its name says how many fewer than ``runs_per_actor``.
+
+    Actors that came up together would otherwise be replaced together, and nobody could run anything meanwhile.
+    """
+    return runs_per_actor - zlib.crc32(actor_name.encode()) % (runs_per_actor // SPREAD + 1)
+
+
+def spare_mark(limit: int) -> int:
     """Return after how many runs an actor will soon be replaced, so that its successor is to be brought up."""
-    return math.ceil(runs_per_actor * SPARE_FROM)
+    return math.ceil(limit * SPARE_FROM)
 
 
 def _turn(waiting: tuple[int, LeaseRequest]) -> tuple[int, int]:

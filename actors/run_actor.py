@@ -14,7 +14,7 @@ from actors.code_version import code_version
 from actors.errors import BusyError
 from actors.hitl_parts import hitl_actor_of
 from actors.messages import ActorState, Cursor, Release, RunOrder, RunOutcome, TailBatch
-from actors.pool import spare_mark
+from actors.pool import limit_of, spare_mark
 from actors.run_segment import RunSegment
 from actors.settings import Settings
 from actors.span_export import SpanExport
@@ -52,8 +52,8 @@ class RunActor:
         self._last: RunSegment | None = None
         self._task: asyncio.Task[RunOutcome] | None = None
         self._runs_served = 0
-        limit = self._settings.runs_per_actor
-        self._served_marks = {spare_mark(limit), limit}
+        self._limit = limit_of(name, self._settings.runs_per_actor)
+        self._served_marks = {spare_mark(self._limit), self._limit}
         self._recalled: dict[str, None] = {}
         self._is_draining = False
 
@@ -172,7 +172,7 @@ class RunActor:
             if self._segment.run_id != run_id:
                 raise BusyError(self._segment.run_id)
             return self._task
-        if self._is_draining or lease_id in self._recalled or self._runs_served >= self._settings.runs_per_actor:
+        if self._is_draining or lease_id in self._recalled or self._runs_served >= self._limit:
             raise BusyError("")
         if self._ports is None:
             self._ports = Ports(self._settings, RUN_ACTOR_SHARE)
@@ -197,7 +197,7 @@ class RunActor:
             self._segment, self._task, self._last = None, None, segment
             segment.tail.close()
             spans = self._ports.surroundings.spans if self._ports is not None else None
-            if spans is not None and self._runs_served >= self._settings.runs_per_actor:
+            if spans is not None and self._runs_served >= self._limit:
                 self._background.start(self._send_spans_and_leave(spans, segment.lease_id))
             else:
                 self._say_release(segment.lease_id)

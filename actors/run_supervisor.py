@@ -20,7 +20,7 @@ from actors.code_version import code_version
 from actors.errors import ActorAwayError
 from actors.housekeeping import Housekeeping
 from actors.messages import Lease, LeaseRequest, Release, RunOrder, RunOutcome
-from actors.pool import Pool, count_by_state, spare_mark
+from actors.pool import Pool, count_by_state, limit_of, spare_mark
 from actors.recovery import Recovery
 from actors.run_crew import RunCrew
 from actors.run_metrics import PoolMetrics
@@ -140,7 +140,7 @@ class RunSupervisor:
         """Note the end of a run; told by a run actor. A lost release is made good by the next ping."""
         if self._pool.release(release.actor_name, release.lease_id, release.runs_served):
             self._crew.replace(release.actor_name)
-        elif release.runs_served >= spare_mark(self._settings.runs_per_actor):
+        elif release.runs_served >= spare_mark(limit_of(release.actor_name, self._settings.runs_per_actor)):
             self._crew.prepare_spare()
         self._serve_waiting()
 

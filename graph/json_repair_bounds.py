@@ -9,8 +9,6 @@ import sys
 from types import FrameType
 from typing import Any, Final
 
-from json_repair import repair_json
-
 MAX_REPAIR_CHARS: Final = 1_000_000
 MAX_REPAIR_CALLS: Final = 500_000
 """About a second; a text of 100,000 characters with a few faults needs a fifth of it."""
@@ -28,6 +26,8 @@ def repaired_json(text: str) -> Any:
     """
     if len(text) > MAX_REPAIR_CHARS:
         raise ValueError("the text is too long to be repaired")
+    from json_repair import repair_json  # 40 ms that a process without broken answers need not pay
+
     calls = 0
 
     def count(frame: FrameType, event: str, argument: Any) -> None:

@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.errors import DatabaseDriverError, StoreUnavailableError
 
@@ -49,6 +48,9 @@ class PostgresConnections:
     """Lends the connections of one process. Opens nothing before the first work; belongs to one event loop."""
 
     def __init__(self, url: URL, share: ConnectionShare) -> None:
+        # 4 MB and its object mapper, which a process on SQLite must not pay for.
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         url, options = driver_options(url)
         self._share = share
         self._engine = create_async_engine(
@@ -144,7 +146,7 @@ class PostgresConnections:
 class PostgresLane:
     """Runs works on the connections of ``connections``, as many at a time as there are."""
 
-    def __init__(self, connections: PostgresConnections, engine: AsyncEngine) -> None:
+    def __init__(self, connections: PostgresConnections, engine: Any) -> None:
         self._connections = connections
         self._engine = engine
 

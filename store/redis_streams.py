@@ -15,10 +15,6 @@ from collections import deque
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from store.errors import StoreUnavailableError
 from store.hint_record import KEPT_COUNT, POLL_S, Hint, HintBatch
@@ -52,6 +48,13 @@ class RedisHints:
             kept_count: how many hints are kept, about.
             poll_s: how long a poll waits for the first hint.
         """
+        # 15 MB and a quarter of a second, which a process without Redis must not pay for.
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+
+        self._failures = (RedisError, OSError)
         # Repeating is done here, where its delays are bounded.
         self._redis = Redis.from_url(
             url,
@@ -89,7 +92,7 @@ class RedisHints:
                 pipeline.xrange(HINTS_KEY, count=1)
                 pipeline.xrevrange(HINTS_KEY, count=1)
                 *read, oldest, newest = await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except self._failures as error:
             self._note_away(error)
             raise StoreUnavailableError(f"Redis ({type(error).__name__})") from error
         self._note_answer()
@@ -115,7 +118,7 @@ class RedisHints:
             try:
                 async with asyncio.timeout(SEND_S):
                     await self._add(hints)
-            except (RedisError, OSError) as error:
+            except self._failures as error:
                 # They are dropped: before another try arrives, their readers have looked by themselves.
                 self._note_away(error)
                 await asyncio.sleep(delay_s)

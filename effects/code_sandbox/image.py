@@ -14,11 +14,14 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-
-import wasmtime
-from wasmtime import component
+from typing import TYPE_CHECKING
 
 from effects.code_sandbox.errors import ImageBuildError, ImageMissingError
+
+# wasmtime takes 18 MB, which a process that only finds the image for its workers must not pay for.
+if TYPE_CHECKING:
+    from wasmtime import Engine
+    from wasmtime.component import Component
 
 SOURCES = ("guest.py", "box.wit")
 BUILDER = "componentize-py"
@@ -111,6 +114,8 @@ def build_image() -> tuple[Path, bool]:
     Raises:
         ImageBuildError: it could not be built.
     """
+    from wasmtime import WasmtimeError
+
     try:
         image = image_path()
         is_missing = not image.is_file()
@@ -128,7 +133,7 @@ def build_image() -> tuple[Path, bool]:
         raise ImageBuildError(f"one of {BUILDER}, {', '.join(PACKAGES)} is not installed") from None
     except OSError as error:
         raise ImageBuildError(str(error)) from error
-    except wasmtime.WasmtimeError as error:
+    except WasmtimeError as error:
         raise ImageBuildError(f"wasmtime does not take what {BUILDER} made: {error}") from error
     return image, is_missing or is_raw
 
@@ -167,22 +172,27 @@ def _copy_package(package: str, folder: Path) -> None:
         shutil.copyfile(str(file.locate()), target)
 
 
-def make_engine() -> wasmtime.Engine:
+def make_engine() -> "Engine":
     """Return the engine that images are compiled for and run by."""
-    config = wasmtime.Config()
+    from wasmtime import Config, Engine
+
+    config = Config()
     config.epoch_interruption = True
-    return wasmtime.Engine(config)
+    return Engine(config)
 
 
-def load_component(engine: wasmtime.Engine, image: Path) -> component.Component:
+def load_component(engine: "Engine", image: Path) -> "Component":
     """Return ``image`` as machine code: from beside it, else compiled now (seconds) and put there if it may be."""
+    from wasmtime import WasmtimeError
+    from wasmtime.component import Component
+
     path = machine_code_path(image)
     if path.is_file():
         try:
-            return component.Component.deserialize_file(engine, str(path))
-        except wasmtime.WasmtimeError:
+            return Component.deserialize_file(engine, str(path))
+        except WasmtimeError:
             pass  # made by another build of wasmtime, or cut short: make it again
-    made = component.Component.from_file(engine, str(image))
+    made = Component.from_file(engine, str(image))
     try:
         _put(bytes(made.serialize()), path)
     except OSError:

@@ -6,7 +6,7 @@ import pytest
 
 from actors.errors import QueueFullError
 from actors.messages import LeaseRequest
-from actors.pool import Pool, spare_mark
+from actors.pool import Pool, limit_of, spare_mark
 
 TTL_S = 15.0
 
@@ -152,10 +152,19 @@ def test_actor_is_replaced_after_its_runs():
     """The release of the last run says so; a successor is brought up shortly before."""
     made = pool(size=1, runs_per_actor=10)
     assert spare_mark(10) == 8
-    assert not made.release("a0", "", 9)
-    assert made.release("a0", "", 10)
+    limit = limit_of("a0", 10)
+    assert not made.release("a0", "", limit - 1)
+    assert made.release("a0", "", limit)
     made.remove("a0")
     assert made.missing_count == 1
+
+
+def test_actors_that_came_up_together_are_not_replaced_together():
+    """Each has a limit of its own, close below the configured one; few runs are kept to exactly."""
+    limits = {limit_of(f"run-actor-{number}", 10_000) for number in range(100)}
+    assert len(limits) > 90
+    assert all(7_500 <= limit <= 10_000 for limit in limits)
+    assert [limit_of("run-actor-7", few) for few in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_release_without_a_lease_leaves_the_actor_to_its_holder():
