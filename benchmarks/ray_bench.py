@@ -2,19 +2,19 @@
 
 Keys, each a median unless it says otherwise:
 
-    ray.start_vs_bare_call         a run of three nodes on a warm actor, from its call to its outcome (which is durable
+    start_vs_bare_call         a run of three nodes on a warm actor, from its call to its outcome (which is durable
                                    then), in calls of a bare actor
-    ray.http_blocking_vs_echo      the same over HTTP, blocking, 32 connections: requests a second as a share of what a
+    http_blocking_vs_echo      the same over HTTP, blocking, 32 connections: requests a second as a share of what a
                                    bare Serve application reaches that calls a bare actor
-    ray.http_blocking_rps          those requests a second; http_echo_rps: those of the bare one
-    ray.ttft_added_ms              first text of a model through run and event stream, less that of a call of the
+    http_blocking_rps          those requests a second; http_echo_rps: those of the bare one
+    ttft_added_ms              first text of a model through run and event stream, less that of a call of the
                                    model's deployment
-    ray.stream_tokens_vs_direct    tokens a second of a model that gives 100, as many streams at a time as runs execute
-    ray.burst_tokens_vs_direct     the same of one that gives them as fast as it can, one stream; burst_tokens_per_s
-    ray.concurrent_runs_max        runs that were executing at a time, as many as were asked for (--live)
-    ray.rss_mb_per_live_run        memory of the process of each, standing at its model; pss: what it shares divided
+    stream_tokens_vs_direct    tokens a second of a model that gives 100, as many streams at a time as runs execute
+    burst_tokens_vs_direct     the same of one that gives them as fast as it can, one stream; burst_tokens_per_s
+    concurrent_runs_max        runs that were executing at a time, as many as were asked for (--live)
+    rss_mb_per_live_run        memory of the process of each, standing at its model; pss: what it shares divided
                                    among those that share it; idle_run_actor: before; bare_actor: an actor that is empty
-    ray.cold_start_s               from the deployment on a running Ray to the first answer to a run; once
+    cold_start_s               from the deployment on a running Ray to the first answer to a run; once
 """
 
 import json

@@ -38,14 +38,14 @@ def figures_of(samples: Samples) -> dict[str, float]:
     rates = zip(samples.blocking_rps, samples.echo_rps, strict=True)
     firsts = zip(samples.ttft_run_s, samples.ttft_direct_s, strict=True)
     return {
-        "ray.start_vs_bare_call": median(ours / bare for ours, bare in starts),
-        "ray.start_ms": median(samples.start_s) * 1e3,
-        "ray.bare_call_ms": median(samples.bare_call_s) * 1e3,
-        "ray.http_blocking_vs_echo": median(ours / echo for ours, echo in rates),
-        "ray.http_blocking_rps": median(samples.blocking_rps),
-        "ray.http_echo_rps": median(samples.echo_rps),
-        "ray.ttft_added_ms": median(ours - direct for ours, direct in firsts) * 1e3,
-        "ray.stream_tokens_vs_direct": median(samples.paced),
-        "ray.burst_tokens_vs_direct": median(samples.burst),
-        "ray.burst_tokens_per_s": median(samples.burst_tokens),
+        "start_vs_bare_call": median(ours / bare for ours, bare in starts),
+        "start_ms": median(samples.start_s) * 1e3,
+        "bare_call_ms": median(samples.bare_call_s) * 1e3,
+        "http_blocking_vs_echo": median(ours / echo for ours, echo in rates),
+        "http_blocking_rps": median(samples.blocking_rps),
+        "http_echo_rps": median(samples.echo_rps),
+        "ttft_added_ms": median(ours - direct for ours, direct in firsts) * 1e3,
+        "stream_tokens_vs_direct": median(samples.paced),
+        "burst_tokens_vs_direct": median(samples.burst),
+        "burst_tokens_per_s": median(samples.burst_tokens),
     }

@@ -116,7 +116,7 @@ async def measure(data: Path, port: int, effort: Effort, tell: Tell) -> dict[str
     """Return the figures by key; Ray must be running, its Serve on ``port`` or not started yet."""
     async with serving(settings_of(data, port)) as stage:
         tell(f"the first answer came after {stage.cold_start_s:.1f} s")
-        figures = {"ray.cold_start_s": stage.cold_start_s} | await measure_rounds(stage, effort, tell)
+        figures = {"cold_start_s": stage.cold_start_s} | await measure_rounds(stage, effort, tell)
         await stage.ports.close()
         await end_actors()
         # As many actors and more would disturb what is measured above.
@@ -124,7 +124,7 @@ async def measure(data: Path, port: int, effort: Effort, tell: Tell) -> dict[str
         async with greenroom(live) as ports:
             handle = serve.get_deployment_handle(SCRIPTED_DEPLOYMENT, application_name(TARGET))
             taken = await measure_live(ports, stage.orders["held"], handle, effort.live, tell)
-    return figures | {f"ray.{name}": value for name, value in taken.items()}
+    return figures | taken
 
 
 async def measure_rounds(stage: Stage, effort: Effort, tell: Tell) -> dict[str, float]:

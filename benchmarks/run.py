@@ -69,7 +69,8 @@ def table_of(name: str, measured: Mapping[str, float]) -> Table:
     """Return the table of a measurement: a line for each case, a column for each quantity; single ones stand below."""
     by_quantity: dict[str, dict[str, float]] = {}
     for figure, value in measured.items():
-        case, quantity = figure.split(".")
+        case, _, quantity = figure.rpartition(".")
+        case = case or name
         by_quantity.setdefault(quantity, {})[case] = value
     single = {quantity: values for quantity, values in by_quantity.items() if len(values) == 1}
     columns = {quantity: values for quantity, values in by_quantity.items() if quantity not in single}

@@ -104,11 +104,11 @@ def test_ratios_are_taken_round_by_round():
     samples = Samples([1e-3, 9e-3, 1e-3], [2e-3, 27e-3, 4e-3], [800.0, 100.0, 400.0], [400.0, 60.0, 200.0],
                       [2e-3] * 3, [9e-3] * 3, [0.9, 1.0, 0.95], [0.2] * 3, [1000.0] * 3)  # fmt: skip
     figures = figures_of(samples)
-    assert figures["ray.start_vs_bare_call"] == pytest.approx(3.0)
-    assert figures["ray.http_blocking_vs_echo"] == pytest.approx(0.5)
-    assert figures["ray.http_blocking_rps"] == pytest.approx(200.0)
-    assert figures["ray.ttft_added_ms"] == pytest.approx(7.0)
-    assert figures["ray.stream_tokens_vs_direct"] == pytest.approx(0.95)
+    assert figures["start_vs_bare_call"] == pytest.approx(3.0)
+    assert figures["http_blocking_vs_echo"] == pytest.approx(0.5)
+    assert figures["http_blocking_rps"] == pytest.approx(200.0)
+    assert figures["ttft_added_ms"] == pytest.approx(7.0)
+    assert figures["stream_tokens_vs_direct"] == pytest.approx(0.95)
 
 
 async def test_memory_of_a_process_is_read():
