@@ -44,19 +44,19 @@ def leases(monkeypatch: pytest.MonkeyPatch) -> Leases:
 
     monkeypatch.setattr(recovery, "ask", dying)
     monkeypatch.setattr(recovery, "tell", lambda *args: None)
+    monkeypatch.setattr(recovery, "hint_courier", lambda: None)
     return Leases()
 
 
-def recovery_of(world: StoreWorld, leases: Leases) -> Recovery:
-    """Return the recovery of a supervisor that has just started."""
-    return Recovery(world.journal, leases, lambda actor: False, MAX_RECOVERIES, Plans(world.apps), 1)
-
-
-async def ended(world: StoreWorld, run_id: str) -> RunRecord:
-    """Return the record of a run once it has ended."""
+async def recovered_by_new_supervisor(world: StoreWorld, leases: Leases, run_id: str) -> RunRecord:
+    """Return the record of a run once a supervisor that has just started has nothing left to do for it."""
+    recovery = Recovery(world.journal, leases, lambda actor: False, MAX_RECOVERIES, Plans(world.apps), 1)
+    await recovery.recover_orphans()
     async with asyncio.timeout(PATIENCE_S):
-        while not (record := await world.journal.get(run_id)) or not record.is_terminal:
+        while recovery._background._tasks:
             await asyncio.sleep(0)
+    record = await world.journal.get(run_id)
+    assert record is not None
     return record
 
 
@@ -71,8 +71,7 @@ async def test_run_is_given_up_by_the_supervisor_that_saw_all_its_deaths(leases:
     """A run whose actors die before its first new fact is tried so often and no more."""
     world = memory_world()
     run = await start(world)
-    await recovery_of(world, leases).recover_orphans()
-    record = await ended(world, run.run_id)
+    record = await recovered_by_new_supervisor(world, leases, run.run_id)
     assert (record.status, leases.count) == ("failed", MAX_RECOVERIES)
     assert record.error is not None and record.error.startswith("the run was given up")
 
@@ -82,8 +81,7 @@ async def test_run_that_takes_the_supervisor_with_it_is_given_up(leases: Leases)
     world = memory_world()
     run = await start(world)
     await recovered(world, run.run_id, 1, MAX_RECOVERIES)
-    await recovery_of(world, leases).recover_orphans()
-    assert (await ended(world, run.run_id)).status == "failed"
+    assert (await recovered_by_new_supervisor(world, leases, run.run_id)).status == "failed"
     assert leases.count == 0
 
 
@@ -95,8 +93,7 @@ async def test_recoveries_before_a_pause_do_not_count(leases: Leases) -> None:
     epoch, head = 1 + MAX_RECOVERIES, 1 + MAX_RECOVERIES
     assert await world.journal.pause(write([paused()], head, run=run, epoch=epoch), b"state") == []
     await world.journal.append(write([RunResumed(NOW)], head + 1, run=run, epoch=epoch + 1, found_epoch=epoch))
-    await recovery_of(world, leases).recover_orphans()
-    await ended(world, run.run_id)
+    await recovered_by_new_supervisor(world, leases, run.run_id)
     assert leases.count == MAX_RECOVERIES
 
 
