@@ -70,6 +70,8 @@ async def local_cluster() -> AsyncGenerator[LocalCluster, None]:
         paths = [str(TESTS.parent), str(TESTS), str(TESTS / "cluster"), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         context = ray.init(
+            # Without it Ray would take whichever cluster was started last on this machine, dead or alive.
+            address="local",
             namespace=NAMESPACE,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
