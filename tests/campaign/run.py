@@ -55,7 +55,10 @@ def main() -> None:
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     print(f"seed {seed}, {given.minutes:g} minutes, {given.people} people, {around}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="greenroom-chaos-"))
-    wrong = asyncio.run(campaign(folder, given.minutes * 60, seed, given.people, around, print))
+    try:
+        wrong = asyncio.run(campaign(folder, given.minutes * 60, seed, given.people, around, print))
+    except KeyboardInterrupt:
+        sys.exit(f"stopped before anything was checked; data and logs are in {folder}")
     for text in wrong:
         print(f"VIOLATION {text}")
     print(f"{len(wrong)} violations" + (f"; data, logs and transcripts are kept in {folder}" if wrong else ""))
