@@ -14,6 +14,7 @@ settings.load_profile("unhurried")
 RAY_SUITES = ("chaos", "cluster", "nodes")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what needs a Ray of its own first and in one process, where it shares one; else a file stays together.
 
