@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from backing import IS_POSTGRES, IS_REDIS
 
@@ -11,23 +13,33 @@ from backing import IS_POSTGRES, IS_REDIS
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
+ROOT = Path(__file__).parent.parent
 RAY_SUITES = ("chaos", "cluster", "nodes")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs a Ray of its own first and in one process, where it shares one; else a file stays together.
+class BySuite(LoadScopeScheduling):
+    """Gives what needs a Ray of its own to one process, where it shares one; else the tests of a file stay together.
 
     The other process has what needs the processor meanwhile: with two Rays at once both would wait for it.
     """
-    for item in items:
-        suite = _suite(item)
-        item.add_marker(pytest.mark.xdist_group("ray" if suite in RAY_SUITES else f"{suite}/{item.path.name}"))
-    items.sort(key=lambda item: _suite(item) not in RAY_SUITES)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "ray" if _needs_ray(Path(file)) else file
 
 
-def _suite(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySuite:
+    """Distribute the tests in this way wherever several processes run them."""
+    return BySuite(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: not _needs_ray(item.path.relative_to(ROOT)))
+
+
+def _needs_ray(file: Path) -> bool:
+    return file.parts[1] in RAY_SUITES
 
 
 def pytest_report_header() -> str:
