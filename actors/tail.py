@@ -89,29 +89,22 @@ class SegmentTail:
             await changed.wait()
 
     def _collect(self, place: TailPlace) -> TailBatch | None:
-        """Take entries: facts, then the parts after them; None when there are none and the segment goes on.
-
-        Parts that have gathered since the last batch become one where they are one text.
-        """
+        """Take entries: facts, then the parts after them; None when there are none and the segment goes on."""
         facts: list[tuple[int, Fact]] = []
-        texts: list[list[TextPart]] = []
+        parts: list[TextPart] = []
         while place.index < len(self._entries):
             entry = self._entries[place.index]
             if isinstance(entry, TextPart):
                 part = place.admit(entry)
-                if part is not None and texts and _goes_on(texts[-1][-1], part):
-                    texts[-1].append(part)
-                elif part is not None:
-                    texts.append([part])
+                if part is not None:
+                    parts.append(part)
             elif entry[0] > place.cursor.number:
-                if texts:
+                if parts:
                     break
                 facts.append(entry)
             place.index += 1
         is_end = self._is_closed and place.index == len(self._entries)
-        if not (facts or texts or is_end):
-            return None
-        return TailBatch(facts, [_joined(parts) for parts in texts], is_end)
+        return TailBatch(facts, parts, is_end) if facts or parts or is_end else None
 
 
 class Reader:
@@ -170,16 +163,6 @@ class Reader:
             self._told[fact.stream] = had - told[number]
             offset = 0
         self._cursor = Cursor(number, attempt, offset)
-
-
-def _goes_on(before: TextPart, part: TextPart) -> bool:
-    """Whether ``part`` is what follows ``before`` in the same stream."""
-    return (part.stream, part.attempt, part.offset) == (before.stream, before.attempt, before.offset + len(before.text))
-
-
-def _joined(parts: Sequence[TextPart]) -> TextPart:
-    """Return parts that follow each other as one."""
-    return replace(parts[0], text="".join(part.text for part in parts)) if len(parts) > 1 else parts[0]
 
 
 def _length(fact: TextEmitted) -> int:

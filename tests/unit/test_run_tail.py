@@ -37,18 +37,6 @@ def text_of(batches: list[TailBatch]) -> str:
     return "".join(part.text for batch in batches for part in batch.parts)
 
 
-async def test_parts_that_have_gathered_come_as_one():
-    """A reader that is slower than the model gets whole texts; another attempt or stream begins a part of its own."""
-    tail = SegmentTail("run")
-    for each in (part(0, "a"), part(1, "bc"), part(3, "d"), part(0, "A", attempt=2), part(1, "B", attempt=2)):
-        tail.add_part(each)
-    tail.add_part(TextPart("other", 2, 2, "llm2", ["llm2", "text"], "new"))
-    batch = await tail.next(tail.attach(Cursor()))
-    assert [(each.stream, each.attempt, each.offset, each.text) for each in batch.parts] == [
-        (STREAM, 1, 0, "abcd"), (STREAM, 2, 0, "AB"), ("other", 2, 2, "new"),
-    ]  # fmt: skip
-
-
 async def test_parts_come_after_the_facts_that_precede_them():
     """A batch holds facts, then parts; a fact after parts begins another batch."""
     tail = SegmentTail("run")
