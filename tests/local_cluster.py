@@ -70,6 +70,7 @@ async def local_cluster() -> AsyncGenerator[LocalCluster, None]:
         paths = [str(TESTS.parent), str(TESTS), str(TESTS / "cluster"), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         context = ray.init(
+            address="local",
             namespace=NAMESPACE,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
