@@ -12,12 +12,12 @@ import json
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from sqlalchemy import select
@@ -39,6 +39,8 @@ from store.tables import runs
 SETTLE_S = 150.0
 """How long everything may take to end after the last blow."""
 PROGRESS_S = 15.0
+SPREAD = {"actor_cpus": 0.1, "runs_per_actor": 5, "RAY_scheduler_spread_threshold": "0"}
+"""Has new actors, of which there are always some, go to the node that has fewer: actors are to be on both."""
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
     around = Around(given.postgres or given.nodes > 1, given.redis, given.nodes > 1)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     print(f"seed {seed}, {given.minutes:g} minutes, {given.people} people, {around}", flush=True)
-    folder = Path(tempfile.mkdtemp(prefix="greenroom-chaos-"))
+    folder = Path(mkdtemp(prefix="greenroom-chaos-"))
     try:
         wrong = asyncio.run(campaign(folder, given.minutes * 60, seed, given.people, around, print))
     except KeyboardInterrupt:
@@ -110,6 +112,10 @@ async def campaign(
             valkey = stack.enter_context(local_valkey())
             settings["redis_url"] = valkey.url
             blows |= redis_blows(valkey, random.Random(f"redis/{seed}"))
+        if around.has_second_node:
+            settings |= SPREAD
+        # A node that joins notes the cluster there as the one that other programs of the machine are to connect to.
+        settings["RAY_TMPDIR"] = stack.enter_context(TemporaryDirectory(prefix="gr-", dir="/tmp"))
         server = Served(folder, SCRIPTED_MODELS, **settings)
         stack.callback(server.stop)
         await asyncio.to_thread(server.start)
