@@ -11,7 +11,7 @@ import uuid_utils
 from actors.calls import HITL_ACTOR
 from actors.client import Greenroom
 from actors.forms import FormsClient
-from actors.messages import FormOrder
+from actors.messages import FormOrder, RunOrder
 from graph.human_rules import AppRules, FormRules
 from graph.ports import FormRequest
 from hitl.errors import FormNotFoundError, PersonNotFoundError, TransferRefusedError
@@ -33,6 +33,14 @@ async def stage(ray_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("stage")
     async with open_stage(folder, pool_size=2, human_input_global_timeout_s=GLOBAL_TIMEOUT_S) as stage:
         yield stage
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def unanswered(stage: Stage) -> RunOrder:
+    """A run that waits for a person from before the first test on, so that its deadline is near at the last."""
+    order = await stage.order("asking")
+    assert (await stage.ports.runs.start(order)).status == "paused"
+    return order
 
 
 async def opened(stage: Stage, **rules: Any) -> Form:
@@ -90,22 +98,6 @@ async def test_moments_that_pass_while_the_actor_is_dead_are_caught_up_once(stag
     assert 1 <= events.count("reminded") <= 2
 
 
-async def test_global_deadline_stops_the_run_and_says_why(stage: Stage):
-    """A run whose form nobody answers is stopped within a second of the global deadline, for everybody to see."""
-    order = await stage.order("asking")
-    assert (await stage.ports.runs.start(order)).status == "paused"
-    (form,) = await stage.ports.forms.by_run(order.run_id)
-    record = await stage.until_status(order.run_id, "stopped", "failed")
-    assert (record.status, record.error) == ("stopped", "Human input global timeout at node human")
-    (closed,) = await stage.ports.forms.by_run(order.run_id)
-    assert closed.status is FormStatus.EXPIRED
-    assert closed.global_expires_at == form.created_at + GLOBAL_TIMEOUT_S
-    assert closed.closed_at and closed.global_expires_at
-    assert 0 <= closed.closed_at - closed.global_expires_at < 1.0
-    last = (await stage.facts(order.run_id))[-1]
-    assert (last.status, last.error) == ("stopped", record.error)
-
-
 async def test_account_works_through_its_inbox(stage: Stage):
     """Claim, release, snooze, delegate and reassign from Python; what is refused arrives with its class."""
     lea = await member(stage, "lea")
@@ -137,3 +129,18 @@ async def test_account_works_through_its_inbox(stage: Stage):
     assert events == ["escalated", "claimed", "released", "snoozed", "reassigned"]
     recipients = (await stage.ports.forms.recipients([form.form_id]))[form.form_id]
     assert lea not in [each.payload.get("user_id") for each in recipients if each.is_active]
+
+
+async def test_global_deadline_stops_the_run_and_says_why(stage: Stage, unanswered: RunOrder):
+    """A run whose form nobody answers is stopped within a second of the global deadline, for everybody to see."""
+    order = unanswered
+    (form,) = await stage.ports.forms.by_run(order.run_id)
+    record = await stage.until_status(order.run_id, "stopped", "failed")
+    assert (record.status, record.error) == ("stopped", "Human input global timeout at node human")
+    (closed,) = await stage.ports.forms.by_run(order.run_id)
+    assert closed.status is FormStatus.EXPIRED
+    assert closed.global_expires_at == form.created_at + GLOBAL_TIMEOUT_S
+    assert closed.closed_at and closed.global_expires_at
+    assert 0 <= closed.closed_at - closed.global_expires_at < 1.0
+    last = (await stage.facts(order.run_id))[-1]
+    assert (last.status, last.error) == ("stopped", record.error)
