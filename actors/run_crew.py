@@ -25,8 +25,8 @@ MISSES = 3
 """Pings in a row without an answer, or that did not reach it, which end an actor."""
 LAST_WORDS_S = 0.5
 """How long an actor that has served its runs lives on."""
-START_TIMEOUT_S = 60.0
-"""How long a new process may take to answer its first ping."""
+START_TIMEOUT_S = 180.0
+"""How long a new process may take to answer its first ping; on a busy machine its imports alone take half a minute."""
 
 
 class RunCrew:
@@ -148,9 +148,9 @@ class RunCrew:
 
     async def _start(self, name: str) -> None:
         try:
-            make_run_actor(self._settings.plain, name, self._settings.actor_cpus)
-            state = await asyncio.wait_for(ask(name, "ping", patience_s=START_TIMEOUT_S), START_TIMEOUT_S)
-        except (TimeoutError, ActorAwayError, *ACTOR_GONE) as error:
+            actor = make_run_actor(self._settings.plain, name, self._settings.actor_cpus)
+            state = await asyncio.wait_for(_first_ping(actor), START_TIMEOUT_S)
+        except (TimeoutError, *ACTOR_GONE) as error:
             _log.warning("a run actor did not start", actor=name, reason=type(error).__name__)
             self._end(name)
             return
@@ -210,3 +210,16 @@ class RunCrew:
             ray.kill(find(name), no_restart=True)
         except ActorAwayError:
             pass
+
+
+async def _first_ping(actor: ray.actor.ActorHandle) -> ActorState:
+    """Return the state of a new actor once it is up.
+
+    Raises:
+        RayError: it could not start, and never will: run actors are not restarted.
+    """
+    while True:
+        try:
+            return await actor.ping.remote()
+        except ActorUnavailableError:
+            await asyncio.sleep(0.1)
