@@ -27,6 +27,9 @@ from local_cluster import free_ports
 RAY = Path(sys.executable).parent / "ray"
 START_S = 120.0
 OBJECT_STORE_BYTES = 80_000_000
+ACCOUNT_LINES = 40
+"""Lines of each log that an account shows."""
+TITLE_CHARS = 160
 PAUSE = threading.Event()
 """Never set: to look at another process again a little later."""
 
@@ -90,6 +93,13 @@ class RayNode:
         """Let it go on."""
         for process in self._tree():
             _signal(process, signal.SIGCONT)
+
+    def account(self) -> str:
+        """Return whether it lives, its processes, and the end of what ``ray start`` said."""
+        titles = sorted(" ".join(command_line(process))[:TITLE_CHARS] for process in self._tree())
+        state = "lives" if self._process.poll() is None else f"ended with {self._process.returncode}"
+        said = self._log.read_text(errors="replace").splitlines()[-ACCOUNT_LINES:]
+        return "\n".join([f"== node {self.address} {state}", *titles, "-- said", *said])
 
     def _tree(self) -> list[psutil.Process]:
         try:
@@ -155,6 +165,14 @@ class RayNodes:
         node = self._start(f"127.0.1.{self._count + 1}", cpus, f"--address={self.head_address}", **environment)
         node.wait_for(lambda: node.processes("raylet"))
         return node
+
+    def account(self) -> str:
+        """Return what helps to understand a failed test: each node, and the last words of each actor's process."""
+        parts = [node.account() for node in self._nodes]
+        for log in sorted(self._folder.glob("session_*/logs/worker-*")):
+            if lines := log.read_text(errors="replace").splitlines()[-ACCOUNT_LINES:]:
+                parts += [f"== {log.name}", *lines]
+        return "\n".join(parts)
 
     def stop(self) -> None:
         """End every node that was started."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.chaos)
             item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to the report of a failed test how its nodes stand; they are ended afterwards, with their logs."""
+    report: Any = yield
+    if report.when == "call" and report.failed:
+        worlds = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, World)]
+        report.sections += [("the nodes of the test", opened.nodes.account()) for opened in worlds]
+    return report
 
 
 @pytest.fixture(scope="module")
