@@ -59,6 +59,7 @@ class Actor:
 
 @pytest.mark.parametrize("first", [dead, unavailable_once()], ids=["could not start", "slow to start"])
 async def test_pool_fills_at_once_whatever_its_first_actor_does(first: Answer, monkeypatch: pytest.MonkeyPatch):
+    """One that could not start is replaced at the next look, one that is slow is waited for."""
     answers = [first, up]
     made: dict[str, Actor] = {}
 
