@@ -12,7 +12,7 @@ from typing import Final
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, create_engine, func, select, text
 
 from store.database import parse_url, sqlite_path, stored_revision
 from store.postgres_lane import driver_options
@@ -21,12 +21,16 @@ from store.sqlite_lane import sqlite_engine
 FOLDER: Final = Path(__file__).parent / "migrations"
 _LOCK_NUMBER = 0x6772_6565_6E72_6F6F
 """Any number, the same in every version: two migrations of one PostgreSQL database wait for each other."""
+_SESSION_SETTINGS: Final = {"idle_in_transaction_session_timeout": "30s", "tcp_user_timeout": "30s"}
+"""A machine that is lost in the middle of a transaction leaves its locks behind, and PostgreSQL would keep them for two
+hours: nobody could go on with the run whose row is locked. Kept with the role, so that it holds behind a pooler too."""
 
 
 def migrate(url: str) -> list[str]:
     """Apply the revisions that the database at ``url`` lacks, all in one transaction; a SQLite file is created.
 
-    May be called again, and by several processes at once.
+    In PostgreSQL the role of ``url`` also gets the time limits of ``_SESSION_SETTINGS`` for this database, where nobody
+    has set others. May be called again, and by several processes at once.
 
     Returns:
         The revisions applied, empty where the database was up to date or ahead.
@@ -51,6 +55,8 @@ def migrate(url: str) -> list[str]:
             for each in missing:
                 each.module.upgrade()
                 context.stamp(script, each.revision)
+        if connection.dialect.name == "postgresql":
+            _limit_lost_sessions(connection)
     return [each.revision for each in missing]
 
 
@@ -65,6 +71,15 @@ def current_revision(url: str) -> str | None:
         return None
     with _transaction(url) as connection:
         return stored_revision(connection)
+
+
+def _limit_lost_sessions(connection: Connection) -> None:
+    preparer = connection.dialect.identifier_preparer
+    database = preparer.quote(connection.execute(select(func.current_database())).scalar_one())
+    is_unset = text("SELECT source = 'default' FROM pg_settings WHERE name = :name")
+    for name, value in _SESSION_SETTINGS.items():
+        if connection.execute(is_unset, {"name": name}).scalar_one():
+            connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = '{value}'"))
 
 
 @contextmanager

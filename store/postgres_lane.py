@@ -22,6 +22,13 @@ WAIT_S: Final = 30.0
 """How long a work waits for a connection of its own process."""
 _PAUSE_S: Final = (0.1, 0.3)
 """Pause between two turns: long enough that processes which the server has refused find the place free."""
+_KEEP_ALIVE: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""For psycopg, in seconds and ms: a server whose machine is gone is noticed after about half a minute."""
 _FULL: Final = ("too many clients", "connection slots are reserved", "too many connections", "max_client_conn")
 """What PostgreSQL and PgBouncer say; psycopg tells no SQLSTATE of a connection that was not made."""
 
@@ -185,12 +192,13 @@ def check_driver(url: URL) -> None:
 
 
 def driver_options(url: URL) -> tuple[URL, dict[str, Any]]:
-    """Return ``url`` without what psycopg takes as a number, and that: ``?prepare_threshold=none`` for a pooler."""
+    """Return ``url`` without what its driver takes as numbers, and that: ``?prepare_threshold=none`` for a pooler."""
     threshold = url.query.get("prepare_threshold")
-    if threshold is None:
-        return url, {}
     rest = url.difference_update_query(["prepare_threshold"])
     if url.drivername.endswith("+asyncpg"):
         return rest, {}
-    text = str(threshold)
-    return rest, {"prepare_threshold": int(text) if text.isdecimal() else None}
+    options: dict[str, Any] = {name: value for name, value in _KEEP_ALIVE.items() if name not in url.query}
+    if threshold is not None:
+        text = str(threshold)
+        options["prepare_threshold"] = int(text) if text.isdecimal() else None
+    return rest, options

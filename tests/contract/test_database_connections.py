@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from local_postgres import NAME, LocalPostgres, local_postgres
 from store.errors import FencedError, StoreUnavailableError
+from store.migrate import migrate
 from store.postgres_lane import RUN_ACTOR_SHARE, WAITING_LIMIT, ConnectionShare
 from store_world import StoreWorld, make_id, new_run, node_finished, sql_world, start, write
 from surfaces.error_table import answer_for
@@ -192,6 +193,32 @@ async def test_pooler_needs_no_prepared_statements(server: LocalPostgres):
             counted = text("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 1'")
             counts[query] = await world.database.read(lambda c: c.execute(counted).scalar())  # noqa: B023
     assert counts == {"": 1, "&prepare_threshold=none": 0}
+
+
+@pytest.mark.service
+async def test_run_goes_on_whose_row_a_lost_machine_has_locked():
+    """A session that falls silent in a transaction is ended by the server after the time that ``migrate`` has set."""
+    with local_postgres() as own:
+        async with world_of(own.url, RUN_ACTOR_SHARE) as world:
+            run = await start(world, new_run("locked"))
+            assert world.database is not None
+            shown = await world.database.read(
+                lambda c: c.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
+            )
+            assert shown == "30s"
+        with psycopg.connect(own.server_url, autocommit=True) as administrator:
+            administrator.execute(
+                f"ALTER ROLE CURRENT_USER IN DATABASE {NAME} SET idle_in_transaction_session_timeout = '1s'".encode()
+            )
+        migrate(own.url)  # Leaves alone what somebody has set.
+        lost = psycopg.connect(own.url)
+        lost.execute("SELECT 1 FROM runs WHERE run_id = %s FOR UPDATE", [run.run_id])
+        async with world_of(own.url, RUN_ACTOR_SHARE) as world, asyncio.timeout(PATIENCE_S):
+            await world.journal.append(write([node_finished(1)], 1, run=run))
+            assert [number for number, _ in await world.journal.read(run.run_id)] == [1, 2]
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            lost.execute("SELECT 1")
+        lost.close()
 
 
 @pytest.mark.service
