@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+
+from free_ports import free_ports
 
 TESTS = Path(__file__).resolve().parent
 NAMESPACE = "greenroom"
@@ -40,18 +41,6 @@ class LocalCluster:
     namespace: str
     serve_port: int
     dashboard_url: str
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import email
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, cast
 from aiosmtpd.controller import Controller
 
 from effects.mail import MailServer
+from free_ports import free_ports
 
 ACCEPTED = "250 OK"
 
@@ -68,17 +68,10 @@ def body_of(mail: EmailMessage, kind: str) -> str:
     return part.get_content()
 
 
-def free_port() -> int:
-    """Return a port nobody listens on; the server below cannot choose one itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def local_mail() -> Iterator[LocalMail]:
     """Serve on a free port of the loopback address."""
-    mails = LocalMail(free_port())
+    mails = LocalMail(free_ports(1)[0])
     controller = Controller(mails, hostname="127.0.0.1", port=mails.port)
     controller.start()
     try:

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from child_processes import command_line
-from local_cluster import free_ports
+from free_ports import free_ports
 
 RAY = Path(sys.executable).parent / "ray"
 START_S = 120.0
@@ -30,6 +30,8 @@ OBJECT_STORE_BYTES = 80_000_000
 ACCOUNT_LINES = 40
 """Lines of each log that an account shows."""
 TITLE_CHARS = 160
+ANY_WORKER_PORT = ("--min-worker-port=0", "--max-worker-port=0")
+"""Workers listen on all addresses: nodes that took their ports from the same range would take each other's."""
 PAUSE = threading.Event()
 """Never set: to look at another process again a little later."""
 
@@ -51,7 +53,7 @@ class RayNode:
         command = [
             str(RAY), "start", "--block", "--disable-usage-stats", "--include-log-monitor=false",
             "--dashboard-agent-listen-port=0", f"--object-store-memory={OBJECT_STORE_BYTES}",
-            f"--node-ip-address={address}", *arguments,
+            f"--node-ip-address={address}", *ANY_WORKER_PORT, *arguments,
         ]  # fmt: skip
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)

@@ -22,7 +22,7 @@ import yaml
 from backing import backing
 from child_processes import command_line
 from cli.up_command import serve_environment
-from local_cluster import free_ports
+from free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 300.0

@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 from actors.delivery import CLAIM_S, Deliveries
 from actors.senders import MailSender
 from effects.mail import Mailer, MailServer
+from free_ports import free_ports
 from hitl.form import Form, FormDefinition
 from hitl.form_token import Purpose, TokenKey, derive_token
 from hitl.recipient import Recipient, RecipientType
 from hitl.surface import Surface
-from local_mail import LocalMail, body_of, free_port, local_mail
+from local_mail import LocalMail, body_of, local_mail
 from store.errors import StoreUnavailableError
 from store.outbox import Attempt, Outbox
 from store.outbox_record import OutboxEntry
@@ -334,7 +335,7 @@ async def test_no_mail_server_shows_as_the_reason():
 
 async def test_mail_server_that_is_away_is_asked_again():
     """Nobody listens: the mail waits; a server without STARTTLS, which is demanded, is as good as away."""
-    post = Post(memory_world(), MailServer("127.0.0.1", free_port(), "none", "g@x.example"))
+    post = Post(memory_world(), MailServer("127.0.0.1", free_ports(1)[0], "none", "g@x.example"))
     form = await post.open("ann@x.example")
     async with post.working():
         await post.until_tried(form, 1)

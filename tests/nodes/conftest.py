@@ -26,7 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report: Any = yield
     if report.when == "call" and report.failed:
         worlds = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, World)]
-        report.sections += [("the nodes of the test", opened.nodes.account()) for opened in worlds]
+        report.sections.extend(("the nodes of the test", opened.nodes.account()) for opened in worlds)
     return report
 
 

@@ -21,7 +21,7 @@ from cli.errors import DataInUseError
 from cli.main import app, exit_code_of
 from cli.sample_app import Sample, keep, kept_file, read_kept
 from cli.start_checks import data_folder_lock, prepare_data_folder
-from cli.up_command import free_port
+from free_ports import free_ports
 from graph.errors import GreenroomError
 from local_mail import local_mail
 from store.database import open_database
@@ -172,7 +172,7 @@ def test_sample_is_kept_for_its_owner_only(data_dir: Path) -> None:
 )
 def test_up_names_the_setting_that_it_cannot_use(data_dir: Path, name: str, value: str, told: str) -> None:
     """A value that no start can use is refused before anything is started or made."""
-    refused = greenroom(data_dir, "up", **{"GREENROOM_HTTP_PORT": str(free_port()), name: value})
+    refused = greenroom(data_dir, "up", **{"GREENROOM_HTTP_PORT": str(free_ports(1)[0]), name: value})
     assert refused.exit_code == 2
     assert name in refused.text
     assert told in refused.text
@@ -184,7 +184,7 @@ def test_up_refuses_a_data_folder_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for folder in (file, file / "data"):
-        refused = greenroom(folder, "up", GREENROOM_HTTP_PORT=str(free_port()))
+        refused = greenroom(folder, "up", GREENROOM_HTTP_PORT=str(free_ports(1)[0]))
         assert refused.exit_code == 2
         assert str(folder) in refused.text
         assert "GREENROOM_DATA_DIR" in refused.text
@@ -238,7 +238,7 @@ def test_doctor_tells_what_is_wrong_with_the_mail_server(data_dir: Path) -> None
     """The doctor speaks with the mail server: one that is away, or refuses the login, is a finding."""
     greenroom(data_dir, "migrate")
     assert "forms send no mails" in greenroom(data_dir, "doctor").text
-    port, sender = free_port(), {"GREENROOM_SMTP_FROM": "g@x.example", "GREENROOM_SMTP_TLS": "none"}
+    port, sender = free_ports(1)[0], {"GREENROOM_SMTP_FROM": "g@x.example", "GREENROOM_SMTP_TLS": "none"}
     away = greenroom(data_dir, "doctor", GREENROOM_SMTP_URL=f"smtp://u:hunter2@127.0.0.1:{port}", **sender)
     assert away.exit_code == 1
     assert f"GREENROOM_SMTP_URL: 127.0.0.1:{port}: " in away.text
