@@ -8,16 +8,14 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -25,7 +23,9 @@ from child_processes import command_line
 from free_ports import free_ports
 
 RAY = Path(sys.executable).parent / "ray"
-START_S = 120.0
+START_S = 180.0
+STARTED = "Ray runtime started."
+"""What ``ray start`` says once its node has joined."""
 OBJECT_STORE_BYTES = 80_000_000
 ACCOUNT_LINES = 40
 """Lines of each log that an account shows."""
@@ -50,20 +50,34 @@ class RayNode:
         """
         self.address = address
         self._log = log
-        command = [
+        self._environment = dict(environment)
+        self._command = [
             str(RAY), "start", "--block", "--disable-usage-stats", "--include-log-monitor=false",
             "--dashboard-agent-listen-port=0", f"--object-store-memory={OBJECT_STORE_BYTES}",
             f"--node-ip-address={address}", *ANY_WORKER_PORT, *arguments,
         ]  # fmt: skip
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)
+        self._start()
 
-    def wait_for(self, what: Callable[[], Any]) -> None:
-        """Return when ``what`` is true; fails if the node ends, or if it takes too long."""
+    def wait(self) -> None:
+        """Return when it has joined its cluster; fails if it takes too long.
+
+        A node that is not up after half a minute ends, as it may on a busy machine. Then it is started again, as the
+        service manager of a machine does it.
+        """
         deadline = time.monotonic() + START_S
-        while not what():
-            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text(errors="replace")
+        while STARTED not in self._said():
+            assert time.monotonic() < deadline, self._said()
+            if self._process.poll() is not None:
+                self._start()
             PAUSE.wait(0.1)
+
+    def _start(self) -> None:
+        with self._log.open("ab") as output:
+            self._said_before = output.tell()
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
+
+    def _said(self) -> str:
+        return self._log.read_bytes()[self._said_before :].decode(errors="replace")
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return its processes whose title begins with ``title``, such as ``ray::RunActor``, or whose program does."""
@@ -100,8 +114,7 @@ class RayNode:
         """Return whether it lives, its processes, and the end of what ``ray start`` said."""
         titles = sorted(" ".join(command_line(process))[:TITLE_CHARS] for process in self._tree())
         state = "lives" if self._process.poll() is None else f"ended with {self._process.returncode}"
-        said = self._log.read_text(errors="replace").splitlines()[-ACCOUNT_LINES:]
-        return "\n".join([f"== node {self.address} {state}", *titles, "-- said", *said])
+        return "\n".join([f"== node {self.address} {state}", *titles, "-- said", *_end(self._said())])
 
     def _tree(self) -> list[psutil.Process]:
         try:
@@ -153,11 +166,11 @@ class RayNodes:
             "127.0.1.1", cpus, "--head", f"--port={self._port}", f"--ray-client-server-port={self._client_port}",
             "--include-dashboard=false", f"--dashboard-port={free_ports(1)[0]}", f"--temp-dir={self._folder}",
         )  # fmt: skip
-        node.wait_for(lambda: _listens("127.0.1.1", self._port) and node.processes("raylet"))
+        node.wait()
         return node
 
     def start_worker(self, cpus: int = 0, **environment: str) -> RayNode:
-        """Start another node and return when its raylet is up.
+        """Start another node and return when it has joined.
 
         Args:
             cpus: how many it has to give; actors that ask for some go nowhere else.
@@ -165,14 +178,14 @@ class RayNodes:
         """
         self._count += 1
         node = self._start(f"127.0.1.{self._count + 1}", cpus, f"--address={self.head_address}", **environment)
-        node.wait_for(lambda: node.processes("raylet"))
+        node.wait()
         return node
 
     def account(self) -> str:
         """Return what helps to understand a failed test: each node, and the last words of each actor's process."""
         parts = [node.account() for node in self._nodes]
         for log in sorted(self._folder.glob("session_*/logs/worker-*")):
-            if lines := log.read_text(errors="replace").splitlines()[-ACCOUNT_LINES:]:
+            if lines := _end(log.read_text(errors="replace")):
                 parts += [f"== {log.name}", *lines]
         return "\n".join(parts)
 
@@ -188,12 +201,8 @@ class RayNodes:
         return node
 
 
-def _listens(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
+def _end(text: str) -> list[str]:
+    return text.splitlines()[-ACCOUNT_LINES:]
 
 
 @contextmanager

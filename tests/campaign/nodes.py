@@ -37,14 +37,14 @@ class SecondNode:
         self._node: RayNode | None = None
 
     def start(self) -> None:
-        """Start one and return when its raylet is up."""
+        """Start one and return when it has joined."""
         self._count += 1
         address = f"127.0.2.{self._count % 250 + 1}"
         environment = {**self._server.environment, **serve_environment(), "RAY_AUTH_MODE": "token"}
         head = self._server.raylet_argument("--gcs-address")
         log = self._server.folder / "second-node.log"
         self._node = node = RayNode(address, log, environment, "--num-cpus=1", f"--address={head}")
-        node.wait_for(lambda: node.processes("raylet"))
+        node.wait()
 
     def stop(self) -> None:
         """End it with all its processes."""
