@@ -60,7 +60,6 @@ async def test_everything_lives_through_the_loss_of_the_head(stored: World):
     assert runners.processes("ray::RunActor")
 
 
-@pytest.mark.parametrize("stored", ["on disk"], indirect=True)
 async def test_everything_lives_through_the_loss_of_all_nodes(stored: World):
     """When all machines come back, named actors start by themselves, runs in flight go on, forms wait as before."""
     nodes = stored
