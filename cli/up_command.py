@@ -72,6 +72,8 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
         PROXY_FOLDER_VARIABLE: folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        # A HAProxy that has died is replaced after three checks; meanwhile nobody is answered.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Keeps Ray from hiding accelerators of a process that asked for none, which it warns of otherwise.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

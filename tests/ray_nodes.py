@@ -90,20 +90,30 @@ class RayNode:
 
     def lose(self) -> None:
         """End all its processes at one moment, so that none of them can say a word about the others."""
-        self.freeze()
-        tree = self._tree()
-        for process in tree:
+        # A process whose parent has just died is no longer found below it: all that were stopped must end.
+        stopped = self.freeze()
+        for process in stopped:
             _signal(process, signal.SIGKILL)
-        psutil.wait_procs(tree, timeout=START_S)
+        _, alive = psutil.wait_procs(stopped, timeout=START_S)
+        assert not alive, f"left of a lost node: {alive}"
         self._process.wait(START_S)
 
-    def freeze(self) -> None:
-        """Stop all its processes: to the others it looks as if the network to it were cut."""
+    def kill_raylet(self) -> None:
+        """Kill its raylet alone, and return when all its other processes have followed by themselves."""
+        tree = self._tree()
+        for raylet in self.processes("raylet"):
+            _signal(raylet, signal.SIGKILL)
+        _, alive = psutil.wait_procs(tree, timeout=START_S)
+        assert not alive, f"left of a node whose raylet was killed: {alive}"
+
+    def freeze(self) -> set[psutil.Process]:
+        """Stop all its processes, and return them: to the others it looks as if the network to it were cut."""
         stopped: set[psutil.Process] = set()
         while news := set(self._tree()) - stopped:
             for process in news:
                 _signal(process, signal.SIGSTOP)
             stopped |= news
+        return stopped
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -2,13 +2,12 @@
 
 import asyncio
 import random
-import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import psutil
 
-from cli.up_command import serve_environment
+from cli.up_command import free_port, serve_environment
 from ray_nodes import RayNode
 from served import Served
 
@@ -40,7 +39,9 @@ class SecondNode:
         """Start one and return when it has joined."""
         self._count += 1
         address = f"127.0.2.{self._count % 250 + 1}"
-        environment = {**self._server.environment, **serve_environment(), "RAY_AUTH_MODE": "token"}
+        # Its proxy needs a port of its own here: else that of the other node, wherever it comes first.
+        own = {**serve_environment(), "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_port()), "RAY_AUTH_MODE": "token"}
+        environment = {**self._server.environment, **own}
         head = self._server.raylet_argument("--gcs-address")
         log = self._server.folder / "second-node.log"
         self._node = node = RayNode(address, log, environment, "--num-cpus=1", f"--address={head}")
@@ -62,8 +63,8 @@ class SecondNode:
 
     async def _kill_raylet(self) -> bool:
         await asyncio.to_thread(self._count_lost)
-        for raylet in await asyncio.to_thread(self.processes, "raylet"):
-            raylet.send_signal(signal.SIGKILL)
+        if self._node is not None:
+            await asyncio.to_thread(self._node.kill_raylet)
         return await self._replace()
 
     async def _lose(self) -> bool:

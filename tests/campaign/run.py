@@ -39,8 +39,14 @@ from store.tables import runs
 SETTLE_S = 150.0
 """How long everything may take to end after the last blow."""
 PROGRESS_S = 15.0
-SPREAD = {"actor_cpus": 0.1, "runs_per_actor": 5, "RAY_scheduler_spread_threshold": "0"}
-"""Has new actors, of which there are always some, go to the node that has fewer: actors are to be on both."""
+TWO_NODES = {
+    "http_host": "0.0.0.0",
+    "actor_cpus": 0.1,
+    "runs_per_actor": 5,
+    "RAY_scheduler_spread_threshold": "0",
+}
+"""The proxies of both nodes reach the HTTP replicas of both; and new actors, of which there are always some, go to the
+node that has fewer: actors are to be on both."""
 
 
 def main() -> None:
@@ -113,7 +119,7 @@ async def campaign(
             settings["redis_url"] = valkey.url
             blows |= redis_blows(valkey, random.Random(f"redis/{seed}"))
         if around.has_second_node:
-            settings |= SPREAD
+            settings |= TWO_NODES
         # A node that joins notes the cluster there as the one that other programs of the machine are to connect to.
         settings["RAY_TMPDIR"] = stack.enter_context(TemporaryDirectory(prefix="gr-", dir="/tmp"))
         server = Served(folder, SCRIPTED_MODELS, **settings)

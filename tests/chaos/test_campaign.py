@@ -27,11 +27,15 @@ async def test_nothing_is_lost_in_a_short_campaign(tmp_path: Path):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("around", "duration_s"),
-    [(Around(), 300.0), (Around(is_postgres=True, has_redis=True), 90.0)],
+    [
+        (Around(), 300.0),
+        (Around(is_postgres=True, has_redis=True), 90.0),
+        (Around(is_postgres=True, has_redis=True, has_second_node=True), 120.0),
+    ],
     ids=str,
 )
 async def test_nothing_is_lost_in_a_long_campaign(tmp_path: Path, around: Around, duration_s: float):
-    """The same for minutes; PostgreSQL and Redis are themselves ended and started again."""
+    """The same for minutes; PostgreSQL, Redis and a second node are themselves ended and started again."""
     lines: list[str] = []
     wrong = await campaign(tmp_path, duration_s, seed=12, people=PEOPLE, around=around, say=_say(lines))
     assert not wrong, "\n".join([*wrong, *lines])

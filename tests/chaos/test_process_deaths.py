@@ -4,6 +4,7 @@ import httpx2
 import pytest
 
 from backing import needs_hub
+from child_processes import command_line
 from factories import document, edge, end, human, llm, start
 from served import PIECES, Served, events, start_run, wait_for
 
@@ -155,6 +156,23 @@ def test_hub_death_costs_no_event(server: Served, key: str):
     assert [event["event"] for event in after].count("human_input_form_filled") == 1
     assert after[-1]["event"] == "workflow_finished"
     assert after[-1]["data"]["status"] == "succeeded"
+
+
+def test_http_comes_back_when_its_proxy_dies(server: Served):
+    """HAProxy, which takes every connection, is replaced; nobody has to start anything."""
+    proxies = [process for process in server.tree() if "haproxy" in "".join(command_line(process)[:1])]
+    assert proxies
+    for proxy in proxies:
+        proxy.kill()
+        proxy.wait(60)
+
+    def is_ready() -> bool:
+        try:
+            return httpx2.get(f"{server.url}/health/ready").status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    wait_for(is_ready)
 
 
 def test_paused_run_survives_a_stop_of_everything(server: Served, key: str, quick_key: str):
