@@ -35,5 +35,9 @@ def test_lost_node_leaves_no_process_whose_parent_died_meanwhile(tmp_path: Path,
     node = Orphaning("127.0.0.1", tmp_path / "log", os.environ)
     node.wait_for(lambda: node.processes("sleep"))
     (last,) = node.processes("sleep")
-    node.lose()
-    assert not last.is_running()
+    try:
+        node.lose()
+        assert not last.is_running()
+    finally:
+        if last.is_running():
+            last.kill()
