@@ -78,7 +78,9 @@ def execute(connection: Connection, known: Prepared, *sets: Mapping[str, Any]) -
         Its rows, and how many it has changed; errors are those of SQLAlchemy.
     """
     driver: Any = connection.connection.driver_connection
-    rows = [[convert(values[name]) if convert else values[name] for name, convert in known.arguments] for values in sets]
+    rows = [
+        [convert(values[name]) if convert else values[name] for name, convert in known.arguments] for values in sets
+    ]
     try:
         cursor = driver.execute(known.sql, rows[0]) if len(rows) == 1 else driver.executemany(known.sql, rows)
         return cursor.fetchall(), cursor.rowcount
