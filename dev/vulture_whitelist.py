@@ -17,7 +17,7 @@ _.impl
 _.cache_ok
 _.inherit_cache
 _._explain
-_.process_bind_param
+_.bind_processor
 _._value_
 
 # Read by Python's streams and event loops, inside the sandbox's image, and by wasmtime.

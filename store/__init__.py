@@ -17,6 +17,7 @@ human_time_record.py, inbox_record.py  what goes into it and comes out of it
 outbox.py, outbox_rows.py     Outbox and SqlOutbox: mails and events to send, and how they fare
 outbox_record.py, outbox_tables.py  what goes into the outbox, and its table
 insert_once.py                rows inserted, all or those whose key is new
+driver.py                     the statements of the busiest paths, on SQLite past SQLAlchemy
 apps.py, app_record.py        AppStore and SqlApps: apps, workflow versions, API keys
 accounts.py, account_record.py  AccountStore and SqlAccounts: workspaces, accounts, members, end users
 console_tables.py             the schema of logins and drafts

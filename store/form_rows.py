@@ -24,6 +24,7 @@ from hitl.submission import Submission
 from store.audit_rows import add_audit, is_done
 from store.compression import compress, decompress
 from store.database import AnyRow
+from store.driver import change, fetch_one
 from store.errors import GenerationConflictError
 from store.form_record import (
     SYSTEM,
@@ -177,7 +178,7 @@ def check_recipient(connection: Connection, entry: AuditEntry, generation: int |
         FormNotFoundError: it names another.
     """
     if entry.recipient_id is not None:
-        recipient = connection.execute(_RECIPIENT, {"key_recipient_id": entry.recipient_id}).one_or_none()
+        recipient = fetch_one(connection, _RECIPIENT, {"key_recipient_id": entry.recipient_id})
         needed = (entry.form_id, "active", generation)
         if recipient is None or (recipient.form_id, recipient.state, recipient.generation) != needed:
             raise FormNotFoundError()
@@ -330,7 +331,7 @@ def lock_form(connection: Connection, form_id: str) -> tuple[Form, Resumable | N
     key = {"key_form_id": form_id}
     if connection.dialect.name == "sqlite":
         # Who writes to SQLite has locked everything: one look is enough.
-        row = connection.execute(_FORM_WITH_RUN, key).one_or_none()
+        row = fetch_one(connection, _FORM_WITH_RUN, key)
         if row is None:
             raise FormNotFoundError()
         return form_of(row), _resumable(row.run_id, row.run_status, row.run_actor)
@@ -381,7 +382,7 @@ def update_recipient(connection: Connection, recipient: Recipient) -> None:
 
 def _close_form(connection: Connection, closed: Form) -> None:
     key = {"key_form_id": closed.form_id, "new_status": str(closed.status), "new_closed_at": closed.closed_at}
-    connection.execute(_CLOSE_FORM, key)
+    change(connection, _CLOSE_FORM, key)
 
 
 def add_tokens(connection: Connection, tokens: Sequence[TokenRow]) -> None:

@@ -1,19 +1,13 @@
-"""Inserts rows on every kind of database: all of them, or those whose key is not there yet.
+"""Inserts rows on every kind of database: all of them, or those whose key is not there yet."""
 
-SQLite's driver is given the statement and the values that SQLAlchemy makes. To run it through SQLAlchemy too takes five
-times as long, and most of what a form takes on its way are inserts.
-"""
-
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
-_SQLITE: Final = sqlite.dialect()
+from store.driver import SQLITE, Prepared, execute, prepared
 
 
 def insert_once(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
@@ -28,17 +22,11 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
 
 
 def _insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, is_once: bool) -> int:
-    if connection.dialect.name != _SQLITE.name:
+    if connection.dialect.name != SQLITE.name:
         # Some drivers count no rows of several sets of values.
         values = rows[0] if len(rows) == 1 else rows
         return connection.execute(_statement(table, connection.dialect.name, is_once), values).rowcount
-    sql, columns = _for_driver(table, tuple(rows[0]), is_once)
-    converted = [[convert(row[name]) if convert else row[name] for name, convert in columns] for row in rows]
-    driver: Any = connection.connection.driver_connection
-    try:
-        return driver.executemany(sql, converted).rowcount
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(sql, None, error, sqlite3.Error, True, dialect=_SQLITE) from error
+    return execute(connection, _for_driver(table, tuple(rows[0]), is_once), *rows)[1]
 
 
 @cache
@@ -50,11 +38,5 @@ def _statement(table: Table, dialect: str, is_once: bool) -> Insert:
 
 
 @cache
-def _for_driver(
-    table: Table, names: tuple[str, ...], is_once: bool
-) -> tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]:
-    """Return the statement's text, and the columns it takes in their order, each with what converts its values."""
-    compiled = _statement(table, _SQLITE.name, is_once).compile(dialect=_SQLITE, column_keys=list(names))
-    types = {name: table.c[name].type.dialect_impl(_SQLITE) for name in names}
-    order = compiled.positiontup or []
-    return str(compiled), [(name, types[name].bind_processor(_SQLITE)) for name in order]
+def _for_driver(table: Table, names: tuple[str, ...], is_once: bool) -> Prepared:
+    return prepared(_statement(table, SQLITE.name, is_once), names)

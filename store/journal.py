@@ -17,6 +17,7 @@ from store.blobs import Blobs
 from store.chat_rows import pack_chat, store_chat
 from store.compression import compress, decompress
 from store.database import AnyRow, Database
+from store.driver import fetch, fetch_one
 from store.errors import RunNotFoundError
 from store.form_rows import expire_forms
 from store.packing import pack_facts, pack_value, unpack_facts, unpack_value
@@ -171,12 +172,12 @@ class SqlJournal:
 
         def work(connection: Connection) -> tuple[AnyRow, Sequence[AnyRow], list[InboxItem]]:
             key = {"key_run_id": run_id}
-            run = connection.execute(_RECORD_WITH_SNAPSHOT, key).one_or_none()
+            run = fetch_one(connection, _RECORD_WITH_SNAPSHOT, key)
             if run is None:
                 raise RunNotFoundError(run_id)
             after = run.snapshot_head or 0
             # A paused run has no facts behind its snapshot.
-            rows = connection.execute(_FACTS_AFTER, {**key, "key_after": after}).all() if after < run.head else ()
+            rows = fetch(connection, _FACTS_AFTER, {**key, "key_after": after}) if after < run.head else ()
             return run, rows, read_untaken(connection, run_id)
 
         run, rows, inbox = await self._database.read(work)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Update, and_, bindparam, func, select, update
 
 from graph.ports import InboxItem
 from store.database import AnyRow
+from store.driver import change, fetch, fetch_one
 from store.errors import FencedError, RunExistsError
 from store.human_time_tables import cut_executions
 from store.insert_once import insert_once, insert_rows
@@ -101,7 +102,7 @@ def lock_run(connection: Connection, run_id: str) -> AnyRow | None:
 
     In either case no other transaction can change the run, begin it, or lock it before this one ends.
     """
-    row = connection.execute(_LOCK_RUN, {"key_run_id": run_id}).one_or_none()
+    row = fetch_one(connection, _LOCK_RUN, {"key_run_id": run_id})
     if row is None and connection.dialect.name == "postgresql":
         connection.execute(_ADVISORY_LOCK, {"key_run_id": run_id})
         row = connection.execute(_LOCK_RUN, {"key_run_id": run_id}).one_or_none()
@@ -112,7 +113,7 @@ def read_untaken(connection: Connection, run_id: str) -> list[InboxItem]:
     """Return the inbox items of a run that no fact has taken up, oldest first."""
     return [
         InboxItem(row.item_id, row.kind, row.form_id, row.action_id, orjson.loads(row.field_values), row.reason)
-        for row in connection.execute(_UNTAKEN, {"key_run_id": run_id})
+        for row in fetch(connection, _UNTAKEN, {"key_run_id": run_id})
     ]
 
 
@@ -150,7 +151,7 @@ def append_facts(connection: Connection, packed: PackedWrite) -> int:
         values = {f"new_{name}": value for name, value in packed.changes.items()}
         values |= {"new_epoch": write.epoch, "new_head": head}
         values |= {"key_run_id": write.run_id, "key_epoch": write.found_epoch, "key_head": write.head}
-        if connection.execute(_update_owned(tuple(packed.changes)), values).rowcount != 1:
+        if change(connection, _update_owned(tuple(packed.changes)), values) != 1:
             if _is_stored(connection, packed):
                 return head
             raise FencedError(write.run_id)
@@ -187,7 +188,7 @@ def append_pause(connection: Connection, packed: PackedWrite, snapshot: bytes) -
         return left
     head = append_facts(connection, packed)
     values = {"key_run_id": write.run_id, "new_head": head, "new_state": snapshot}
-    if packed.run_row is not None or connection.execute(_UPDATE_SNAPSHOT, values).rowcount == 0:
+    if packed.run_row is not None or change(connection, _UPDATE_SNAPSHOT, values) == 0:
         insert_rows(connection, snapshots, [{"run_id": write.run_id, "head": head, "state": snapshot}])
     return []
 
@@ -208,12 +209,12 @@ def _is_stored(connection: Connection, packed: PackedWrite) -> bool:
 def _take(connection: Connection, run_id: str, item_ids: Sequence[str], number: int) -> None:
     for item_id in item_ids:
         key = {"key_item_id": item_id, "key_run_id": run_id, "new_taken_number": number}
-        if connection.execute(_TAKE, key).rowcount != 1:
+        if change(connection, _TAKE, key) != 1:
             raise FencedError(run_id)
 
 
 def _take_all(connection: Connection, run_id: str, least: Sequence[str], number: int) -> None:
     """Take every item that is left, ``least`` among them."""
     key = {"key_run_id": run_id, "new_taken_number": number}
-    if not set(connection.execute(_TAKE_ALL, key).scalars()).issuperset(least):
+    if not {row.item_id for row in fetch(connection, _TAKE_ALL, key)}.issuperset(least):
         raise FencedError(run_id)

@@ -4,6 +4,9 @@ A writing lane takes the write lock when its transaction begins (``BEGIN IMMEDIA
 and writes later fails at once with "database is locked" where another process wrote in between). Works that wait
 together share one transaction, each behind its own savepoint, so that one sync to disk serves them all; each is
 told of its end only after the commit.
+
+What one turn of the event loop brings is handed over together when the turn is over. Otherwise the thread would begin
+with the first work, dispute the interpreter with the loop, and leave the others to the next sync.
 """
 
 import asyncio
@@ -58,6 +61,7 @@ class SqliteLane:
         self._engine = sqlite_engine(path, is_writer=is_writer)
         self._connection: Connection | None = None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -77,7 +81,10 @@ class SqliteLane:
                 name = f"sqlite-{'writer' if self._is_writer else 'reader'}"
                 self._thread = threading.Thread(target=self._work_off, name=name, daemon=True)
                 self._thread.start()
-            self._jobs.put(job)
+            # A loop that ended before its turn was over hands nothing over.
+            if not self._gathered or self._gathered[-1].loop is not loop:
+                loop.call_soon(self._hand_over)
+            self._gathered.append(job)
         return await job.future
 
     async def close(self) -> None:
@@ -85,9 +92,16 @@ class SqliteLane:
         with self._lock:
             self._is_closed = True
             thread, self._thread = self._thread, None
+        self._hand_over()
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            for job in self._gathered:
+                self._jobs.put(job)
+            self._gathered.clear()
 
     def _work_off(self) -> None:
         while not self._is_ending:

@@ -56,11 +56,15 @@ class OutsideText(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return ``value`` as the database can hold it."""
-        if value is None or (value.isascii() and "\x00" not in value):
-            return value
-        return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Return what makes the database's text of any; nothing else is on its way, for most columns are text."""
+        return _storable
+
+
+def _storable(value: str | None) -> str | None:
+    if value is None or (value.isascii() and "\x00" not in value):
+        return value
+    return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Id(OutsideText):
