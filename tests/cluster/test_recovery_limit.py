@@ -11,7 +11,7 @@ from models.scripted_model import Script
 from stage import MODEL, kill_process, open_stage
 from store.outbox import SqlOutbox
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 HOOK = {"url": "https://hooks.example", "events": ["run.finished"], "secret_env": "GREENROOM_WEBHOOK_NOBODY"}
 

@@ -19,7 +19,7 @@ from store.run_record import JournalWrite, RunRecord
 from store_world import NOW, StoreWorld, memory_world, paused, start, write
 
 MAX_RECOVERIES = 2
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Leases:
