@@ -5,13 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
 import structlog
 from ray.exceptions import RayTaskError
 
 from actors.announcer import Announcer
-from actors.background import Background
+from actors.background import Background, insist
 from actors.calls import ask, hint_courier, tell
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
 from actors.hitl_parts import hitl_actor_of
@@ -86,13 +87,8 @@ class Recovery:
             dead_actor: its name.
             is_blamed: whether the run may have killed it; else it does not count towards giving the run up.
         """
-        while True:
-            try:
-                run_ids = await self._journal.runs_of_actor(dead_actor)
-                break
-            except UnavailableError:
-                await asyncio.sleep(RETRY_S)
-        for run_id in run_ids:
+        runs = partial(self._journal.runs_of_actor, dead_actor)
+        for run_id in await insist(f"runs of {dead_actor}", runs, UnavailableError):
             self._counts[run_id] -= not is_blamed
             self._begin(run_id)
 
