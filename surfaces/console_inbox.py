@@ -136,7 +136,7 @@ class ConsoleInbox:
             "recipient_id": entry.recipient_id,
             "via": entry.via,
             "detail": entry.detail,
-            "reason": entry.expiry_reason,
+            "reason": entry.reason,
         }
 
     async def _form(self, request: Request) -> str:
