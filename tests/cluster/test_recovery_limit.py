@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import factories as f
+from actors.death_cause import ENDED, SILENT
 from local_cluster import LocalCluster
 from models.scripted_model import Script
 from stage import MODEL, kill_process, open_stage
@@ -32,6 +33,7 @@ async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: Lo
         outcome = await run
         assert outcome.status == "failed"
         assert outcome.error.startswith("the run was given up")
+        assert outcome.error.endswith((f"; the last time {ENDED}", f"; the last time {SILENT}"))
         (event,) = await SqlOutbox(stage.ports.database).deliveries_of_run(order.run_id)
         assert (event.occasion, event.to) == ("run.finished", HOOK["url"])
 
