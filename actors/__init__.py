@@ -2,7 +2,7 @@
 
     run_actor       executes runs, one at a time      run_segment, recorder, tail, plans, outside,
                                                       tool_box, nested_runs: how
-    run_supervisor  keeps the run actors              pool (pure), run_crew, recovery: how
+    run_supervisor  keeps the run actors              pool (pure), run_crew, recovery, death_cause: how
     housekeeping    what is done daily                upkeep: archive, retention, sweep
     answer_files    files of answers, looked at beforehand
     hitl_actor      the only writer of forms          hitl_parts, form_opening, answers, deadlines, human_time,

@@ -17,10 +17,9 @@ from effects.media_type import HEAD_BYTES, OCTETS, media_type_of
 from graph.errors import NodeError, RefusedError
 from graph.file_value import extension_of, kind_of, max_bytes
 from hitl.answer_file import FileFacts, name_in_url, remote_addresses
-from hitl.digest import check_digest
+from hitl.digest import check_answerable
 from hitl.errors import InvalidSubmissionError
 from hitl.form import Form, FormDefinition, FormStatus
-from hitl.form_state import check_open
 from hitl.submission import validate_submission
 
 MAX_ADDRESSES: Final = 20
@@ -59,9 +58,7 @@ async def with_remote_files(
         # Only to be compared with the answer that was given.
         return replace(order, files=KnownFiles(order.files.uploads, _by_name(addresses)))
     try:
-        check_open(form, now)
-        if order.form_digest is not None:
-            check_digest(form, order.form_digest)
+        check_answerable(form, order.form_digest, now)
     except RefusedError:
         # The HITL actor refuses it for the same reason.
         return order

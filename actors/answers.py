@@ -6,7 +6,7 @@ from typing import Protocol
 from actors.messages import SubmitOrder
 from graph.ports import Clock
 from hitl.approval import Vote
-from hitl.digest import check_digest
+from hitl.digest import check_answerable
 from hitl.errors import (
     AlreadyVotedError,
     FormAlreadySubmittedError,
@@ -15,7 +15,6 @@ from hitl.errors import (
     NotAnApproverError,
 )
 from hitl.form import Form
-from hitl.form_state import check_open
 from hitl.recipient import Member
 from hitl.submission import Submission, is_same_answer, validate_submission
 from store.decisions import DecisionStore
@@ -148,9 +147,7 @@ class Answers:
 
 def _answer_to(form: Form, order: SubmitOrder, now: float) -> Submission:
     """Return the checked answer that ``order`` gives to ``form``."""
-    check_open(form, now)
-    if order.form_digest is not None:
-        check_digest(form, order.form_digest)
+    check_answerable(form, order.form_digest, now)
     return validate_submission(form.definition, order.action, order.inputs, order.files)
 
 

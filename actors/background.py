@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import structlog
 from ray.exceptions import RayError
@@ -11,6 +11,11 @@ from ray.exceptions import RayError
 from graph.errors import GreenroomError
 
 _log = structlog.get_logger()
+
+T = TypeVar("T")
+
+WELL_S: Final = 60.0
+"""What works for so long before it fails has worked: its next error is a new one."""
 
 
 class Background:
@@ -45,13 +50,42 @@ class Background:
             _log.error("a task failed", task=task.get_name(), exc_info=error)
 
 
-async def insist(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run ``work`` for good: an error is logged, and a second later it begins anew."""
+async def insist(
+    what: str,
+    work: Callable[[], Awaitable[T]],
+    on: type[Exception] = Exception,
+    first_delay_s: float = 1.0,
+    longest_delay_s: float = 1.0,
+) -> T:
+    """Return what ``work`` gives, begun anew after each error; for work without an end this is for good.
+
+    The same error in a row is logged once.
+
+    Args:
+        what: names it in the log.
+        work: may be begun again after any of its errors.
+        on: the errors that it is begun anew after; others reach the caller.
+        first_delay_s: seconds from an error to the next beginning; each time twice as long.
+        longest_delay_s: but not longer.
+    """
+    loop = asyncio.get_running_loop()
+    delay_s, logged = first_delay_s, ""
     while True:
+        began_at = loop.time()
         try:
-            await work()
-        except GreenroomError as error:
-            _log.warning("a task waits", what=what, reason=str(error))
-        except Exception:  # boundary: loop of an actor  # noqa: BLE001
-            _log.exception("a task failed", what=what)
-        await asyncio.sleep(1.0)
+            return await work()
+        except on as error:
+            if loop.time() - began_at > WELL_S:
+                delay_s, logged = first_delay_s, ""
+            if (text := repr(error)) != logged:
+                logged = text
+                _log_failure(what, error)
+        await asyncio.sleep(delay_s)
+        delay_s = min(2 * delay_s, longest_delay_s)
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    if isinstance(error, GreenroomError):
+        _log.warning("a task waits", what=what, reason=str(error))
+    else:
+        _log.error("a task failed", what=what, exc_info=error)

@@ -150,16 +150,19 @@ class SingleNodeDatabaseError(RefusedError):
 
 
 class RunGivenUpError(DefectError):
-    """A run killed its actor as often as it may; its text becomes the error of the failed run."""
+    """A run killed its actor as often as it may; its text, with what ended the last one, becomes the run's error."""
 
     code = "run_given_up"
 
-    def __init__(self, recovery_count: int) -> None:
-        super().__init__(recovery_count)
+    def __init__(self, recovery_count: int, cause: str = "") -> None:
+        super().__init__(recovery_count, cause)
         self.recovery_count = recovery_count
+        self.cause = cause
+        """See ``actors.death_cause``."""
 
     def __str__(self) -> str:
-        return f"the run was given up: the process that executed it died again after {self.recovery_count} recoveries"
+        text = f"the run was given up: the process that executed it died again after {self.recovery_count} recoveries"
+        return f"{text}; the last time {self.cause}" if self.cause else text
 
 
 class ReadingsFullError(UnavailableError):

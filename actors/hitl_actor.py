@@ -47,7 +47,7 @@ from hitl.form import Form, FormKind
 from hitl.form_state import decide_deadline
 from hitl.recipient import Recipient
 from hitl.surface import Surface
-from store.form_record import GLOBAL_DEADLINE, first_mails
+from store.form_record import first_mails
 from store.forms import DUE_LIMIT, Resumable, Submitter, TokenRow
 from store.outbox_record import DeliveryState
 
@@ -314,7 +314,7 @@ class HitlActor:
             await self._human_time.fire(form_id, form)
             hint_courier()
             return
-        reason = f"{GLOBAL_DEADLINE} {form.node_id}" if outcome == "expired" else ""
+        reason = f"Human input global timeout at node {form.node_id}" if outcome == "expired" else ""
         run = await self._ports.forms.close(form_id, outcome, now, reason)
         if run is not None:
             self._waker.wake(run)

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, repeat
 from typing import Final
 
 import structlog
 
-from actors.background import Background
+from actors.background import Background, insist
 from actors.errors import ReadingsFullError
 from graph.errors import UnavailableError
 from store.form_record import Submitter
@@ -58,16 +59,16 @@ class Readings:
             task.result()
 
     async def _insist(self, form_id: str, by: Submitter) -> None:
-        read_at, delay_s = time.time(), self._first_delay_s
-        give_up_at = asyncio.get_running_loop().time() + KEEP_S
-        at: float | None = None
-        while True:
-            try:
-                return await self._note(form_id, by, at)
-            except UnavailableError as error:
-                if asyncio.get_running_loop().time() > give_up_at:
-                    _log.error("a reading was not noted", form_id=form_id, account_id=by.account_id, reason=str(error))
-                    return None
-            at = read_at
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+        times: Iterator[float | None] = chain([None], repeat(time.time()))
+        noting = insist(
+            f"reading of form {form_id}",
+            lambda: self._note(form_id, by, next(times)),
+            UnavailableError,
+            self._first_delay_s,
+            _LONGEST_DELAY_S,
+        )
+        try:
+            async with asyncio.timeout(KEEP_S):
+                await noting
+        except TimeoutError:
+            _log.error("a reading was not noted", form_id=form_id, account_id=by.account_id)

@@ -5,14 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
 import structlog
 from ray.exceptions import RayTaskError
 
 from actors.announcer import Announcer
-from actors.background import Background
+from actors.background import Background, insist
 from actors.calls import ask, hint_courier, tell
+from actors.death_cause import death_cause
 from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
 from actors.hitl_parts import hitl_actor_of
 from actors.messages import Lease
@@ -78,6 +80,7 @@ class Recovery:
         self._background = Background()
         self._under_way: set[str] = set()
         self._counts: Counter[str] = Counter()
+        self._causes: dict[str, str] = {}
 
     async def recover_actor(self, dead_actor: str, is_blamed: bool = True) -> None:
         """Begin to recover every run of a dead actor; repeats while the store is away.
@@ -86,13 +89,8 @@ class Recovery:
             dead_actor: its name.
             is_blamed: whether the run may have killed it; else it does not count towards giving the run up.
         """
-        while True:
-            try:
-                run_ids = await self._journal.runs_of_actor(dead_actor)
-                break
-            except UnavailableError:
-                await asyncio.sleep(RETRY_S)
-        for run_id in run_ids:
+        runs = partial(self._journal.runs_of_actor, dead_actor)
+        for run_id in await insist(f"runs of {dead_actor}", runs, UnavailableError):
             self._counts[run_id] -= not is_blamed
             self._begin(run_id)
 
@@ -139,7 +137,8 @@ class Recovery:
         except (RunElsewhereError, FencedError):
             # Somebody was faster, perhaps to die at once.
             return RETRY_AFTER_DEATH_S
-        except ActorAwayError:
+        except ActorAwayError as error:
+            self._causes[run_id] = death_cause(error)
             return RETRY_AFTER_DEATH_S
         except UnavailableError as error:
             _log.warning("a run cannot be recovered yet", run_id=run_id, reason=str(error))
@@ -150,8 +149,12 @@ class Recovery:
         except GreenroomError as error:
             # Not a death, and not to be mended by repetition: the run waits for whoever mends it.
             _log.error("a run cannot be recovered", run_id=run_id, reason=str(error))
-            self._counts.pop(run_id, None)
+            self._forget(run_id)
             return None
+
+    def _forget(self, run_id: str) -> None:
+        self._counts.pop(run_id, None)
+        self._causes.pop(run_id, None)
 
     async def _stored_count(self, run_id: str) -> int:
         """Return how often the run was taken over since its last pause, also by supervisors that died meanwhile.
@@ -175,12 +178,12 @@ class Recovery:
             except BusyError:
                 self._counts[run_id] -= 1
                 continue
-            self._counts.pop(run_id, None)
+            self._forget(run_id)
             return
 
     async def _give_up(self, record: RunRecord) -> None:
         """End the run as failed, as its next writer."""
-        error = RunGivenUpError(self._max_recoveries)
+        error = RunGivenUpError(self._max_recoveries, self._causes.get(record.run_id, ""))
         _log.error("a run is given up", run_id=record.run_id)
         fact = RunFinished(
             time.time(),
@@ -200,7 +203,7 @@ class Recovery:
         if self._spans is not None:
             self._spans.prepare()
             self._spans.emit(context_of_run(record.run_id, record.traceparent), run_span(record, fact))
-        self._counts.pop(record.run_id, None)
+        self._forget(record.run_id)
         tell(hitl_actor_of(record.run_id, self._hitl_actor_count), "run_ended", record.run_id)
 
     async def _webhooks(self, version_id: str) -> Sequence[Webhook]:

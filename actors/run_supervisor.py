@@ -9,12 +9,10 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import ray
-import structlog
 
-from actors.background import Background
+from actors.background import Background, insist
 from actors.calls import SUPERVISOR, WAITS, ask, on_loop, options
 from actors.code_version import code_version
 from actors.errors import ActorAwayError
@@ -28,9 +26,6 @@ from actors.settings import Settings
 from actors.start_run import TimedHints, start_run, stored_outcome
 from actors.upkeep import Upkeep
 from actors.wiring import Ports
-from graph.errors import GreenroomError
-
-_log = structlog.get_logger()
 
 RECALL_S = 5.0
 IN_ADVANCE_WAIT_S = 30.0
@@ -228,24 +223,17 @@ class RunSupervisor:
 
     async def _live(self) -> None:
         """Adopt what is there, fill the pool, then look after it for good."""
-        await self._insist("adopt", self._crew.adopt)
-        self._background.start(self._insist("ping", self._crew.look_after))
-        self._background.start(self._insist("housekeeping", self._housekeeping.live))
-        while True:
-            try:
-                self._metrics.show_pool(count_by_state(self._pool), self._pool.waiting_count)
-                self._metrics.show_running(await self._recovery.recover_orphans())
-            except GreenroomError as error:
-                _log.warning("runs cannot be checked", reason=str(error))
-            await asyncio.sleep(CHECK_S)
+        await insist("adopt", self._crew.adopt)
+        self._background.start(insist("ping", self._crew.look_after))
+        self._background.start(insist("housekeeping", self._housekeeping.live))
+        await insist("check", self._check)
 
-    async def _insist(self, what: str, work: Any) -> None:
+    async def _check(self) -> None:
+        """Look for runs whose actor is gone, again and again; returns only by an error."""
         while True:
-            try:
-                return await work()
-            except Exception:  # boundary: supervisor loop  # noqa: BLE001
-                _log.exception("supervision failed", what=what)
-                await asyncio.sleep(1.0)
+            self._metrics.show_pool(count_by_state(self._pool), self._pool.waiting_count)
+            self._metrics.show_running(await self._recovery.recover_orphans())
+            await asyncio.sleep(CHECK_S)
 
 
 def make_run_supervisor(settings: Settings) -> ray.actor.ActorHandle:

@@ -11,7 +11,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import aiosmtplib
 
@@ -75,6 +75,16 @@ class OutgoingMail:
     written_at: float
 
 
+class _Connection(aiosmtplib.SMTP):
+    """A connection that takes no leave of its server when it is broken off: that would wait for an answer again."""
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: Any) -> None:
+        """Take leave and close."""
+        if isinstance(exc, asyncio.CancelledError):
+            self.close()
+        await super().__aexit__(exc_type, exc, traceback)
+
+
 class Mailer:
     """Hands mails to one server, each over a connection of its own, so that none waits for another."""
 
@@ -122,9 +132,9 @@ class Mailer:
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise MailServerAwayError(_reason(error)) from None
 
-    def _client(self) -> aiosmtplib.SMTP:
+    def _client(self) -> _Connection:
         server = self._server
-        return aiosmtplib.SMTP(
+        return _Connection(
             hostname=server.host,
             port=server.port,
             use_tls=server.tls == "implicit",

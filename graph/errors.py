@@ -6,9 +6,11 @@ GreenroomError
   DefectError        a fault of ours: report it
 
 Fields go positionally to ``super().__init__`` and the sentence is made in ``__str__``: only then does an
-error survive the way between processes with its class and attributes.
+error survive the way between processes with its class and attributes. To a process of another version that does not
+know the class, or makes it from other fields, it comes as its family, with code and text.
 """
 
+import pickle
 from typing import Any, ClassVar
 
 
@@ -19,6 +21,16 @@ class GreenroomError(Exception):
     """Stable snake_case name that clients may match."""
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later without a change."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how the other side of a process border gets this error."""
+        try:
+            content = pickle.dumps((type(self), self.args, vars(self)))
+        except Exception:  # boundary: another process  # noqa: BLE001
+            # A field that cannot cross does not keep the rest.
+            content = b""
+        family = next(each for each in type(self).__mro__ if each in _FAMILIES)
+        return received, (content, family, self.code, str(self))
 
 
 class RefusedError(GreenroomError):
@@ -39,6 +51,28 @@ class DefectError(GreenroomError):
     """A state that cannot occur if Greenroom is right; its developers fix it."""
 
     code = "defect"
+
+
+_FAMILIES = (RefusedError, UnavailableError, DefectError, GreenroomError)
+
+
+def received(content: bytes, family: type[GreenroomError], code: str, text: str) -> GreenroomError:
+    """Return an error from another process; the unpickler of this one looks for this function under its name.
+
+    Args:
+        content: its pickled class, arguments and fields; empty where they could not be pickled.
+        family: the base to fall back to where this version cannot make such an error.
+        code: its code.
+        text: its sentence.
+    """
+    try:
+        kind, args, fields = pickle.loads(content)
+        error = kind(*args)
+        vars(error).update(fields)
+        return error
+    except Exception:  # boundary: another process  # noqa: BLE001
+        kind = type(family.__name__, (family,), {"code": code, "__str__": lambda error: text})
+        return kind(text)
 
 
 class InvalidWorkflowError(RefusedError):

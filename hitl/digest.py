@@ -13,6 +13,7 @@ import orjson
 
 from hitl.errors import FormChangedError
 from hitl.form import Form, FormDefinition
+from hitl.form_state import check_open
 
 
 def canonical_json(value: Any) -> bytes:
@@ -41,13 +42,20 @@ def form_digest(asked: FormDefinition) -> str:
     )
 
 
-def check_digest(form: Form, digest: str) -> None:
-    """Return when ``digest`` is that of ``form``.
+def check_answerable(form: Form, digest: str | None, now: float) -> None:
+    """Return when ``form`` can be answered at ``now``, by somebody who has decided on what ``digest`` stands for.
+
+    Args:
+        form: the form.
+        digest: of what was decided on; None: that was not said.
+        now: Unix seconds.
 
     Raises:
-        FormChangedError: it is another one; the form stays open.
+        FormAlreadySubmittedError, FormExpiredError: as ``check_open``.
+        FormChangedError: the digest is that of something else; the form stays open.
     """
-    if not hmac.compare_digest(
+    check_open(form, now)
+    if digest is not None and not hmac.compare_digest(
         digest.strip().lower().encode("utf-8", "replace"), form_digest(form.definition).encode()
     ):
         raise FormChangedError(form.form_id)

@@ -57,8 +57,6 @@ class Submitter:
 
 CUT_OFF: Final = "its container ended without it"
 """Audit detail of a form whose container pass was cut off; its run goes on."""
-GLOBAL_DEADLINE: Final = "Human input global timeout at node"
-"""How the audit detail of a form begins that expired at a global deadline; the node's id follows."""
 ExpiryReason = Literal["global_deadline", "run_ended", "cut_off"]
 """Why a form expired: the global deadline passed, its own or that of another form of its run; its run was stopped or
 has ended; its container pass was cut off."""
@@ -115,7 +113,10 @@ class VoteOutcome:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to a form, when. ``at``: Unix seconds; ``detail``: free text, such as a reason."""
+    """Who did what to a form, when.
+
+    ``at``: Unix seconds; ``detail``: free text; ``reason``: why a form expired, None for every other event.
+    """
 
     entry_id: str
     form_id: str
@@ -126,16 +127,7 @@ class AuditEntry:
     end_user_id: str | None = None
     via: str = "system"
     detail: str = ""
-
-    @property
-    def expiry_reason(self) -> ExpiryReason | None:
-        """Why the form expired; None for any other event."""
-        if self.event != "expired":
-            return None
-        if self.detail.startswith(GLOBAL_DEADLINE):
-            return "global_deadline"
-        # Of a run that was stopped the detail is whatever the stop says.
-        return "cut_off" if self.detail == CUT_OFF else "run_ended"
+    reason: ExpiryReason | None = None
 
 
 def new_entry(
@@ -157,6 +149,11 @@ def opening_entry(form: Form, recipients: Sequence[Recipient]) -> AuditEntry:
     # One entry: a form that nobody has answered yet should take little room.
     issued_to = " ".join(each.recipient_id for each in recipients)
     return new_entry(form.form_id, "opened", form.created_at, SYSTEM, detail=issued_to)
+
+
+def expired_entry(form_id: str, at: float, reason: ExpiryReason, detail: str) -> AuditEntry:
+    """Return the audit entry of a form that nobody can answer any more."""
+    return replace(new_entry(form_id, "expired", at, SYSTEM, detail=detail), reason=reason)
 
 
 def viewed_entry(form_id: str, by: Submitter, now: float) -> AuditEntry:

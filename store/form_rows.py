@@ -27,14 +27,14 @@ from store.database import AnyRow
 from store.driver import change, fetch_one
 from store.errors import GenerationConflictError
 from store.form_record import (
-    SYSTEM,
     Answered,
     AnswerTo,
     AuditEntry,
+    ExpiryReason,
     Resumable,
     TokenRow,
+    expired_entry,
     first_mails,
-    new_entry,
     opening_entry,
 )
 from store.human_time_rows import drop_asked, is_cut, open_human_time, read_claim
@@ -120,7 +120,7 @@ def open_form(
     # A fact of the run cuts executions off: before its first one there is nothing to look for.
     if run is not None and is_cut(connection, form.execution_id):
         form = close(form, "expired", form.created_at)
-        _close_form(connection, form)
+        mark_closed(connection, form)
     add_recipients(connection, recipients)
     add_tokens(connection, tokens)
     add_audit(connection, opening_entry(form, recipients))
@@ -207,7 +207,7 @@ def accept(
 ) -> None:
     """Close an answerable, locked form with its answer, and put the answer into the inbox of its run."""
     closed = submit(form, entry.at)
-    _close_form(connection, closed)
+    mark_closed(connection, closed)
     if run is not None:
         item = InboxItem(form.form_id, "submitted", form.form_id, submission.action_id, submission.values)
         add_item(connection, run.run_id, item, entry.at)
@@ -242,27 +242,30 @@ def close_form(connection: Connection, outcome: DeadlineOutcome, entry: AuditEnt
         return None
     if form.status is not FormStatus.WAITING:
         return run if is_done(connection, entry) else None
+    reason: ExpiryReason | None = "global_deadline" if outcome == "expired" else None
     if run is not None and run.run_status in TERMINAL:
-        outcome, run = "expired", None
+        outcome, run, reason = "expired", None, reason or "run_ended"
     closed = close(form, outcome, entry.at)
-    _close_form(connection, closed)
-    add_audit(connection, replace(entry, event=outcome))
+    mark_closed(connection, closed)
+    add_audit(connection, replace(entry, event=outcome, reason=reason))
     add_entries(connection, decided(closed, None))
     if run is not None:
         item = InboxItem(form.form_id, outcome, form.form_id, reason=entry.detail)
         add_item(connection, run.run_id, item, entry.at)
         if outcome == "expired":
-            expire_forms(connection, run.run_id, entry.at, entry.detail)
+            expire_forms(connection, run.run_id, entry.at, entry.detail, "global_deadline")
     return run
 
 
-def expire_forms(connection: Connection, run_id: str, now: float, detail: str) -> list[str]:
+def expire_forms(
+    connection: Connection, run_id: str, now: float, detail: str, reason: ExpiryReason = "run_ended"
+) -> list[str]:
     """Expire the waiting forms of a run whose row is locked; returns their ids."""
     form_ids = list(connection.execute(_LOCK_WAITING_OF_RUN, {"key_run_id": run_id}).scalars())
     for form_id in form_ids:
         key = {"key_form_id": form_id, "new_status": str(FormStatus.EXPIRED), "new_closed_at": now}
         connection.execute(_CLOSE_FORM, key)
-        add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
+        add_audit(connection, expired_entry(form_id, now, reason, detail))
     return form_ids
 
 
@@ -272,16 +275,6 @@ def expire_forms_of_ended_run(connection: Connection, run_id: str, now: float) -
     if run is None or run.status not in TERMINAL:
         return []
     return expire_forms(connection, run_id, now, "the run has ended")
-
-
-def expire_form(connection: Connection, form_id: str, now: float, detail: str) -> bool:
-    """Expire one form without ending its run; return whether it waited until now."""
-    form, _ = lock_form(connection, form_id)
-    if form.status is not FormStatus.WAITING:
-        return False
-    _close_form(connection, close(form, "expired", now))
-    add_audit(connection, new_entry(form_id, "expired", now, SYSTEM, detail=detail))
-    return True
 
 
 def revoke_recipient(connection: Connection, recipient_id: str, entry: AuditEntry) -> None:
@@ -380,7 +373,8 @@ def update_recipient(connection: Connection, recipient: Recipient) -> None:
     connection.execute(_UPDATE_RECIPIENT, {**values, "key_recipient_id": recipient.recipient_id})
 
 
-def _close_form(connection: Connection, closed: Form) -> None:
+def mark_closed(connection: Connection, closed: Form) -> None:
+    """Store how a form ended that waited until now, and whose row is locked."""
     key = {"key_form_id": closed.form_id, "new_status": str(closed.status), "new_closed_at": closed.closed_at}
     change(connection, _CLOSE_FORM, key)
 

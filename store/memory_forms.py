@@ -21,6 +21,7 @@ from store.form_record import (
     Answered,
     AnswerTo,
     AuditEntry,
+    ExpiryReason,
     GivenAnswer,
     Resumable,
     Submitter,
@@ -130,14 +131,15 @@ class MemoryForms:
         if form is None or form.status is not FormStatus.WAITING:
             return None
         run = run_of(self._store, form)
+        why: ExpiryReason | None = "global_deadline" if outcome == "expired" else None
         if run is not None and run.run_status in TERMINAL:
-            outcome, run = "expired", None
-        self._store.close_form(form, outcome, now, reason)
+            outcome, run, why = "expired", None, why or "run_ended"
+        self._store.close_form(form, outcome, now, reason, why)
         self._store.add_entries(decided(self._store.forms[form_id], None))
         if run is not None:
             self._store.add_item(run.run_id, InboxItem(form_id, outcome, form_id, reason=reason), now)
             if outcome == "expired":
-                self._store.expire_forms(run.run_id, now, reason)
+                self._store.expire_forms(run.run_id, now, reason, "global_deadline")
         return run
 
     async def close_run(self, run_id: str, now: float) -> list[str]:

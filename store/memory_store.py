@@ -4,7 +4,7 @@ For tests and trials. Every operation of the twins runs without giving way, so e
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graph.ports import InboxItem
@@ -20,7 +20,7 @@ from store.bearer_record import BearerToken, DeviceCode
 from store.blobs import Blobs, MemoryBlobs
 from store.chat_record import Conversation, ConversationVariable, Feedback, Message
 from store.file_record import FileRecord, FormUpload
-from store.form_record import CUT_OFF, SYSTEM, AuditEntry, GivenAnswer, TokenRow, new_entry
+from store.form_record import CUT_OFF, SYSTEM, AuditEntry, ExpiryReason, GivenAnswer, TokenRow, new_entry
 from store.login_record import Login
 from store.mcp_record import McpServer
 from store.outbox_record import OutboxEntry, new_mail
@@ -119,17 +119,19 @@ class MemoryStore:
         for entry in entries:
             self.outbox.setdefault(entry.entry_id, entry)
 
-    def close_form(self, form: Form, outcome: DeadlineOutcome, now: float, detail: str) -> None:
+    def close_form(
+        self, form: Form, outcome: DeadlineOutcome, now: float, detail: str, reason: ExpiryReason | None
+    ) -> None:
         """End a waiting form without an answer."""
         self.forms[form.form_id] = close(form, outcome, now)
-        self.audit.append(new_entry(form.form_id, outcome, now, SYSTEM, detail=detail))
+        self.audit.append(replace(new_entry(form.form_id, outcome, now, SYSTEM, detail=detail), reason=reason))
 
-    def expire_forms(self, run_id: str, now: float, detail: str) -> list[str]:
+    def expire_forms(self, run_id: str, now: float, detail: str, reason: ExpiryReason = "run_ended") -> list[str]:
         """Expire the waiting forms of a run; returns their ids."""
         of_run = [form for form in self.forms.values() if form.run_id == run_id]
         waiting = sorted((form for form in of_run if form.status is FormStatus.WAITING), key=lambda form: form.form_id)
         for form in waiting:
-            self.close_form(form, "expired", now, detail)
+            self.close_form(form, "expired", now, detail, reason)
         return [form.form_id for form in waiting]
 
     def expire_cut(self, now: float) -> list[str]:
@@ -137,7 +139,7 @@ class MemoryStore:
         cut = [form for form in self.forms.values() if form.execution_id in self.cut]
         waiting = [form for form in cut if form.status is FormStatus.WAITING]
         for form in waiting:
-            self.close_form(form, "expired", now, CUT_OFF)
+            self.close_form(form, "expired", now, CUT_OFF, "cut_off")
         for form in cut:
             del self.cut[form.execution_id]
         self.cut = {key: run_id for key, run_id in self.cut.items() if not self._has_ended(run_id)}

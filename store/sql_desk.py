@@ -6,17 +6,18 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from hitl.claim import Claim
-from hitl.form import Form
+from hitl.form import Form, FormStatus
+from hitl.form_state import close
 from hitl.recipient import Recipient
 from store.audit_rows import add_audit
 from store.decision_tables import votes
-from store.form_record import CUT_OFF, AuditEntry, AuditEvent
+from store.form_record import CUT_OFF, AuditEntry, AuditEvent, expired_entry
 from store.form_rows import (
     RECIPIENTS,
     add_recipients,
     add_tokens,
-    expire_form,
     lock_form,
+    mark_closed,
     recipient_of,
     update_recipient,
 )
@@ -170,6 +171,13 @@ def has_cut(connection: Connection) -> bool:
 def expire_cut_forms(connection: Connection, now: float) -> list[str]:
     """Expire the waiting forms of node executions that were cut off and return their ids; their runs go on."""
     form_ids = list(connection.execute(_CUT_FORMS).scalars())
-    expired = [form_id for form_id in form_ids if expire_form(connection, form_id, now, CUT_OFF)]
+    waiting = [
+        form
+        for form in (lock_form(connection, form_id)[0] for form_id in form_ids)
+        if form.status is FormStatus.WAITING
+    ]
+    for form in waiting:
+        mark_closed(connection, close(form, "expired", now))
+        add_audit(connection, expired_entry(form.form_id, now, "cut_off", CUT_OFF))
     connection.execute(_FORGET_CUT)
-    return expired
+    return [form.form_id for form in waiting]

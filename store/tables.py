@@ -326,6 +326,8 @@ audit = Table(
     _id("end_user_id", is_optional=True),
     Column("via", String(32), nullable=False),
     Column("detail", OutsideText, nullable=False),
+    # Why the form expired; NULL for every other event.
+    Column("reason", String(32)),
     Index("ix_audit_form_id", "form_id"),
 )
 

@@ -3,6 +3,7 @@
 app.py             the FastAPI application over its ports
 ports.py           SurfacePorts: what the surfaces need from below
 asgi.py            the edge of every request: version headers, cross-origin rules, faults
+routes.py          how endpoints come to their paths
 auth.py            who calls: the app of the key, the user it names, in the order of the API
 schemas.py         bodies of ``/v1``: read, check, reply
 errors.py          what can be wrong with a request as such

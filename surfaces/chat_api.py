@@ -22,6 +22,7 @@ from surfaces.errors import JournalGapError, MessageFailedError
 from surfaces.event_shapes import RunLabel
 from surfaces.ports import SurfacePorts
 from surfaces.projections import RunProjection
+from surfaces.routes import add_routes
 from surfaces.run_endpoints import RunEndpoints, check_trace_session, keyed_starter
 from surfaces.run_events import position_of, single
 from surfaces.run_start import RunStart, run_start, started_stream, stream_reply
@@ -122,17 +123,17 @@ class ChatMessages:
 def add_chat_api(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes of conversations under ``/v1`` to ``app``."""
     chat, talks, history = ChatMessages(ports), Conversations(ports), Messages(ports)
-    for path, endpoint, methods in (
-        ("/v1/chat-messages", chat.send, ["POST"]),
-        ("/v1/chat-messages/{task_id}/stop", chat.stop, ["POST"]),
-        ("/v1/conversations", talks.list, ["GET"]),
-        ("/v1/conversations/{conversation_id}", talks.delete, ["DELETE"]),
-        ("/v1/conversations/{conversation_id}/name", talks.rename, ["POST"]),
-        ("/v1/conversations/{conversation_id}/variables", talks.variables, ["GET"]),
-        ("/v1/conversations/{conversation_id}/variables/{variable_id}", talks.set_variable, ["PUT"]),
-        ("/v1/messages", history.list, ["GET"]),
-        ("/v1/messages/{message_id}/feedbacks", history.rate, ["POST"]),
-        ("/v1/messages/{message_id}/suggested", history.suggested, ["GET"]),
-        ("/v1/app/feedbacks", history.feedbacks, ["GET"]),
-    ):
-        app.add_route(path, endpoint, methods=methods)
+    routes = (
+        ("/v1/chat-messages", chat.send, "POST"),
+        ("/v1/chat-messages/{task_id}/stop", chat.stop, "POST"),
+        ("/v1/conversations", talks.list, "GET"),
+        ("/v1/conversations/{conversation_id}", talks.delete, "DELETE"),
+        ("/v1/conversations/{conversation_id}/name", talks.rename, "POST"),
+        ("/v1/conversations/{conversation_id}/variables", talks.variables, "GET"),
+        ("/v1/conversations/{conversation_id}/variables/{variable_id}", talks.set_variable, "PUT"),
+        ("/v1/messages", history.list, "GET"),
+        ("/v1/messages/{message_id}/feedbacks", history.rate, "POST"),
+        ("/v1/messages/{message_id}/suggested", history.suggested, "GET"),
+        ("/v1/app/feedbacks", history.feedbacks, "GET"),
+    )
+    add_routes(app, routes)

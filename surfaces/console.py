@@ -12,6 +12,7 @@ from surfaces.console_mcp import add_console_mcp
 from surfaces.console_runs import ConsoleRuns
 from surfaces.errors import LoginRequiredError
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 
 PREFIX = "/console/api"
 
@@ -26,30 +27,30 @@ def add_console(app: FastAPI, ports: SurfacePorts) -> None:
     door, forms, runs = LoginEndpoints(ports), ConsoleForms(ports), ConsoleRuns(ports)
     drafts, lists = ConsoleDrafts(ports), ConsoleLists(ports)
     of_app = "/apps/{app_id}"
-    for path, endpoint, methods in (
-        ("/login", door.login, ["POST"]),
-        ("/refresh-token", door.refresh, ["POST"]),
-        ("/logout", door.logout, ["POST"]),
-        ("/setup", door.setup, ["GET", "POST"]),
-        ("/ping", door.ping, ["GET"]),
-        ("/form/human_input/{form_token}", forms.by_token, ["GET", "POST"]),
-        ("/files/upload", forms.upload, ["POST"]),
-        ("/inbox/forms/{form_id}", forms.by_id, ["GET", "POST"]),
-        ("/workflow/{run_id}/events", runs.events, ["GET"]),
-        ("/workflow/{run_id}/pause-details", runs.pause_details, ["GET"]),
-        ("/installed-apps/{app_id}/workflows/run", runs.run_installed, ["POST"]),
-        ("/installed-apps/{app_id}/workflows/tasks/{task_id}/stop", runs.stop, ["POST"]),
-        ("/apps", lists.apps, ["GET"]),
-        ("/apps/imports", drafts.import_file, ["POST"]),
-        (f"{of_app}/workflows/draft", drafts.draft, ["GET", "POST"]),
-        (f"{of_app}/workflows/draft/run", runs.run_draft, ["POST"]),
-        (f"{of_app}/workflows/publish", drafts.publish, ["GET", "POST"]),
-        (f"{of_app}/workflow-runs", lists.runs, ["GET"]),
-        (f"{of_app}/workflow-runs/tasks/{{task_id}}/stop", runs.stop, ["POST"]),
-        (f"{of_app}/workflow-runs/{{run_id}}", lists.run, ["GET"]),
-        (f"{of_app}/workflow-runs/{{run_id}}/node-executions", lists.node_executions, ["GET"]),
-    ):
-        app.add_route(f"{PREFIX}{path}", endpoint, methods=methods)
+    routes = (
+        ("/login", door.login, "POST"),
+        ("/refresh-token", door.refresh, "POST"),
+        ("/logout", door.logout, "POST"),
+        ("/setup", door.setup, "GET POST"),
+        ("/ping", door.ping, "GET"),
+        ("/form/human_input/{form_token}", forms.by_token, "GET POST"),
+        ("/files/upload", forms.upload, "POST"),
+        ("/inbox/forms/{form_id}", forms.by_id, "GET POST"),
+        ("/workflow/{run_id}/events", runs.events, "GET"),
+        ("/workflow/{run_id}/pause-details", runs.pause_details, "GET"),
+        ("/installed-apps/{app_id}/workflows/run", runs.run_installed, "POST"),
+        ("/installed-apps/{app_id}/workflows/tasks/{task_id}/stop", runs.stop, "POST"),
+        ("/apps", lists.apps, "GET"),
+        ("/apps/imports", drafts.import_file, "POST"),
+        (f"{of_app}/workflows/draft", drafts.draft, "GET POST"),
+        (f"{of_app}/workflows/draft/run", runs.run_draft, "POST"),
+        (f"{of_app}/workflows/publish", drafts.publish, "GET POST"),
+        (f"{of_app}/workflow-runs", lists.runs, "GET"),
+        (f"{of_app}/workflow-runs/tasks/{{task_id}}/stop", runs.stop, "POST"),
+        (f"{of_app}/workflow-runs/{{run_id}}", lists.run, "GET"),
+        (f"{of_app}/workflow-runs/{{run_id}}/node-executions", lists.node_executions, "GET"),
+    )
+    add_routes(app, routes, PREFIX)
     _add_inbox(app, ports)
     _add_editor(app, ports)
     add_console_mcp(app, ports, PREFIX)

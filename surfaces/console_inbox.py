@@ -5,7 +5,9 @@ Many forms can be decided at once; each is decided for itself, and each gets an 
 Source: spec/beyond.md 1, row 8.
 """
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final, get_args
@@ -43,6 +45,8 @@ from surfaces.run_events import is_true
 from surfaces.schemas import checked, read_object, reply
 
 MAX_DECISIONS: Final = 100
+DECIDED_AT_ONCE: Final = 4
+"""How many answers of one request are under way together: some wait until their files are fetched."""
 MAX_ROWS: Final = 200
 FILTERS: Final[tuple[InboxFilter, ...]] = get_args(InboxFilter)
 _ANY_STATUS: Final = "any"
@@ -84,14 +88,24 @@ class ConsoleInbox:
         self._ports = ports
 
     async def decide(self, request: Request) -> Response:
-        """Answer many forms, each for itself and in order; whatever becomes of one, the others are answered."""
+        """Answer many forms, some at a time; whatever becomes of one answer, the others are given.
+
+        Of several answers to one form the first is given first.
+        """
         login = await calling_account(request, self._ports)
         body = await read_object(request, self._ports.max_body_bytes)
         items = body.get("decisions")
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_DECISIONS:
             raise InvalidParamError(f"decisions must be a list of 1 to {MAX_DECISIONS} answers.")
         key_hash = idempotency_key_hash(request)
-        results = [await self._decided(item, login, key_hash) for item in items]
+        free, turns = asyncio.Semaphore(DECIDED_AT_ONCE), defaultdict[str, asyncio.Lock](asyncio.Lock)
+
+        async def decided(item: Any) -> dict[str, Any]:
+            name = str(item.get("form_id")) if isinstance(item, Mapping) else ""
+            async with turns[canonical_id(name) or name], free:
+                return await self._decided(item, login, key_hash)
+
+        results = await asyncio.gather(*map(decided, items))
         failed_count = sum(each["result"] == "fail" for each in results)
         return reply({"data": results, "succeeded": len(results) - failed_count, "failed": failed_count})
 
@@ -136,7 +150,7 @@ class ConsoleInbox:
             "recipient_id": entry.recipient_id,
             "via": entry.via,
             "detail": entry.detail,
-            "reason": entry.expiry_reason,
+            "reason": entry.reason,
         }
 
     async def _form(self, request: Request) -> str:

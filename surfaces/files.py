@@ -18,6 +18,7 @@ from surfaces.auth import calling_app, calling_user, calling_user_or_default
 from surfaces.errors import FileAccessDeniedError, StoredFileNotFoundError
 from surfaces.input_files import owner_of
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 from surfaces.schemas import reply
 from surfaces.uploads import described, multipart_form, one_file, stored_upload
 
@@ -91,9 +92,9 @@ def _is_true(request: Request, name: str) -> bool:
 def add_files(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes of files to ``app``."""
     files = FileEndpoints(ports)
-    for path, endpoint, method in (
+    routes = (
         ("/v1/files/upload", files.upload, "POST"),
         ("/v1/files/{file_id}/preview", files.preview, "GET"),
         ("/files/{file_id}/file-preview", files.signed, "GET"),
-    ):
-        app.add_route(path, endpoint, methods=[method])
+    )
+    add_routes(app, routes)

@@ -12,7 +12,6 @@ Source: spec/beyond.md 2, spec/hitl.md 1.8, design/architecture.md 4.
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -40,12 +39,11 @@ from surfaces.form_view import Entered, ShownForm, form_page, message_page, page
 from surfaces.input_files import recipients_files
 from surfaces.page_answer import PageAnswer, page_answer, sent_page
 from surfaces.ports import SurfacePorts
+from surfaces.routes import Endpoint
 from surfaces.schemas import HumanInputFormSubmitPayload
 
 _COOKIE: Final = "greenroom_form"
 _GUARD_VERSION: Final = b"greenroom form page guard 1"
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
 

@@ -59,6 +59,7 @@ from surfaces.form_page import form_to_show
 from surfaces.form_view import Entered, form_page, message_page, page_headers, shown_page
 from surfaces.page_answer import SentPage, page_answer, sent_page, sent_texts
 from surfaces.ports import SurfacePorts
+from surfaces.routes import Endpoint
 
 _LOGIN_COOKIE: Final = "greenroom_login"
 _GUARD_VERSION: Final = b"greenroom inbox login guard 1 "
@@ -80,7 +81,6 @@ class Visitor:
     renewed: str | None = None
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
 Shown = Callable[[Request, Visitor], Awaitable[Response]]
 
 

@@ -15,6 +15,7 @@ from surfaces.openapi_forms import OpenApiForms
 from surfaces.openapi_reads import OpenApiReads
 from surfaces.openapi_runs import OpenApiRuns
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 
 PREFIX: Final = "/openapi/v1"
 
@@ -23,7 +24,7 @@ def add_openapi(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes to ``app``."""
     reads, runs, forms, devices = OpenApiReads(ports), OpenApiRuns(ports), OpenApiForms(ports), DeviceEndpoints(ports)
     of_app = "/apps/{app_id}"
-    for path, endpoint, method in (
+    routes = (
         ("/_health", reads.health, "GET"),
         ("/_version", reads.version, "GET"),
         ("/account", reads.account, "GET"),
@@ -50,5 +51,5 @@ def add_openapi(app: FastAPI, ports: SurfacePorts) -> None:
         ("/oauth/device/lookup", devices.lookup, "GET"),
         ("/oauth/device/approve", devices.approve, "POST"),
         ("/oauth/device/deny", devices.deny, "POST"),
-    ):
-        app.add_route(f"{PREFIX}{path}", told_openly(endpoint), methods=[method])
+    )
+    add_routes(app, [(path, told_openly(endpoint), methods) for path, endpoint, methods in routes], PREFIX)

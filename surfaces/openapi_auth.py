@@ -4,7 +4,7 @@ Source: spec/http.md 1.4 and 2.5, spec/hitl.md 1.8 ("OpenAPI / CLI").
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,10 +27,9 @@ from surfaces.errors import (
     UnauthorizedError,
 )
 from surfaces.ports import SurfacePorts
+from surfaces.routes import Endpoint
 from surfaces.run_endpoints import canonical_id
 from surfaces.schemas import reply
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _EXTERNAL_PREFIX: Final = "dfoe_"
 _WINDOW_S: Final = 60

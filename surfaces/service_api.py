@@ -23,6 +23,7 @@ from surfaces.form_answers import shown_form, submit_answer, submit_order
 from surfaces.form_lookup import form_of_token
 from surfaces.input_files import known_files, owner_of
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 from surfaces.run_endpoints import RunEndpoints, canonical_id
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
 
@@ -168,15 +169,15 @@ async def parameters_of(app: AppRecord, ports: SurfacePorts) -> dict[str, Any]:
 def add_service_api(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes of ``/v1`` to ``app``."""
     api, runs = ServiceApi(ports), RunEndpoints(ports)
-    for path, endpoint, methods in (
-        ("/v1/", api.welcome, ["GET"]),
-        ("/v1/info", api.info, ["GET"]),
-        ("/v1/parameters", api.parameters, ["GET"]),
-        ("/v1/workflows/run", runs.run, ["POST"]),
-        ("/v1/workflows/{workflow_id}/run", runs.run, ["POST"]),
-        ("/v1/workflows/tasks/{task_id}/stop", runs.stop, ["POST"]),
-        ("/v1/workflows/run/{workflow_run_id}", api.run_detail, ["GET"]),
-        ("/v1/workflow/{run_id}/events", runs.events, ["GET"]),
-        ("/v1/form/human_input/{form_token}", api.form, ["GET", "POST"]),
-    ):
-        app.add_route(path, endpoint, methods=methods)
+    routes = (
+        ("/v1/", api.welcome, "GET"),
+        ("/v1/info", api.info, "GET"),
+        ("/v1/parameters", api.parameters, "GET"),
+        ("/v1/workflows/run", runs.run, "POST"),
+        ("/v1/workflows/{workflow_id}/run", runs.run, "POST"),
+        ("/v1/workflows/tasks/{task_id}/stop", runs.stop, "POST"),
+        ("/v1/workflows/run/{workflow_run_id}", api.run_detail, "GET"),
+        ("/v1/workflow/{run_id}/events", runs.events, "GET"),
+        ("/v1/form/human_input/{form_token}", api.form, "GET POST"),
+    )
+    add_routes(app, routes)

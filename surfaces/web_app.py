@@ -12,6 +12,7 @@ from surfaces.errors import ResourceNotFoundError
 from surfaces.input_files import owner_of
 from surfaces.passport import WebCaller, issued, web_caller
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 from surfaces.run_endpoints import RunEndpoints
 from surfaces.schemas import WorkflowRunPayload, checked, read_object, reply
 from surfaces.service_api import parameters_of
@@ -78,7 +79,7 @@ def _starter(caller: WebCaller) -> Starter:
 def add_web_app(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes of web apps to ``app``."""
     web = WebApp(ports)
-    for path, endpoint, method in (
+    routes = (
         ("/api/passport", web.passport, "GET"),
         ("/api/site", web.site, "GET"),
         ("/api/parameters", web.parameters, "GET"),
@@ -86,5 +87,5 @@ def add_web_app(app: FastAPI, ports: SurfacePorts) -> None:
         ("/api/workflows/tasks/{task_id}/stop", web.stop, "POST"),
         ("/api/workflow/{run_id}/events", web.events, "GET"),
         ("/api/files/upload", web.upload, "POST"),
-    ):
-        app.add_route(path, endpoint, methods=[method])
+    )
+    add_routes(app, routes)

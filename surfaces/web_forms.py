@@ -30,6 +30,7 @@ from surfaces.form_lookup import form_of_token
 from surfaces.form_uploads import asks_for_files, check_wanted, initiator_of, kept
 from surfaces.input_files import recipients_files
 from surfaces.ports import SurfacePorts
+from surfaces.routes import add_routes
 from surfaces.schemas import HumanInputFormSubmitPayload, checked, read_object, reply
 from surfaces.site_shape import site_reply
 from surfaces.uploads import Upload, check_extension, described, looked_at, multipart_form, one_seen_file, plain_name
@@ -152,9 +153,9 @@ def _upload_token(request: Request) -> str:
 def add_web_forms(app: FastAPI, ports: SurfacePorts) -> None:
     """Add the routes to ``app``."""
     web = WebForms(ports)
-    for path, endpoint, methods in (
-        ("/api/form/human_input/{form_token}", web.form, ["GET", "POST"]),
-        ("/api/form/human_input/{form_token}/upload-token", web.upload_token, ["POST"]),
-        ("/api/human-input-forms/files", web.upload, ["POST"]),
-    ):
-        app.add_route(path, endpoint, methods=methods)
+    routes = (
+        ("/api/form/human_input/{form_token}", web.form, "GET POST"),
+        ("/api/form/human_input/{form_token}/upload-token", web.upload_token, "POST"),
+        ("/api/human-input-forms/files", web.upload, "POST"),
+    )
+    add_routes(app, routes)

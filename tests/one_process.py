@@ -48,6 +48,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     monkeypatch.setattr(run_waker, "ask", _ask)
     monkeypatch.setattr(run_waker, "tell", _tell)
     monkeypatch.setattr(hitl_actor, "WallClock", lambda: clock)
+    monkeypatch.setattr(hitl_actor, "insist", _leave)
     monkeypatch.setattr(hitl_actor, "hint_courier", lambda: None)
     return clock
 
@@ -95,11 +96,8 @@ class DyingLane:
         await self._lane.close()
 
 
-class _QuietHitl(HitlActor):
-    """The HITL actor without its tasks in the background."""
-
-    async def _insist(self, what: str, work: Any) -> None:
-        pass
+async def _leave(what: str, work: Any) -> None:
+    """Leave what an actor does in the background to whoever calls it by name."""
 
 
 _run_actors: "dict[str, OneProcess]" = {}
@@ -137,7 +135,7 @@ class OneProcess:
         self.lane = DyingLane(ports.database._writer, dies_at, commits)
         ports.database._writer = self.lane
         self._waker = LeasedWaker(self)
-        self.hitl = _QuietHitl(ports.settings.plain, ports=ports, waker=self._waker)
+        self.hitl = HitlActor(ports.settings.plain, ports=ports, waker=self._waker)
         self.around = Surroundings(ports.journal, ports.plans, world.chat, self.hitl, Limits(), clock)
         self._executing: set[RunSegment] = set()
         mails = MailSender(ports.forms, world, self._token_key, "https://greenroom.example", clock)  # pyrefly: ignore

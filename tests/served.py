@@ -27,7 +27,7 @@ from free_ports import free_ports
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 300.0
 STOP_S = 60.0
-READ_S = 30.0
+READ_S = 90.0
 PAUSE = threading.Event()
 """Never set: to look at another process again a little later."""
 
@@ -154,7 +154,7 @@ class Served:
         command = [sys.executable, "-c", script, address]
         # The state API looks for the address in the environment; on its own it takes any Ray of the machine.
         environment = {**self.environment, "RAY_AUTH_MODE": "token", "RAY_ADDRESS": address}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -228,7 +228,7 @@ def start_run(client: httpx2.Client, mode: str = "streaming", **inputs: Any) -> 
     return client.post("/v1/workflows/run", json=body).raise_for_status().json()
 
 
-def wait_for(check: Any, timeout_s: float = 60.0) -> Any:
+def wait_for(check: Any, timeout_s: float = 120.0) -> Any:
     """Return the first true value of ``check``, asked again and again; fail after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not (value := check()):

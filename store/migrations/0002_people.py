@@ -23,6 +23,7 @@ def upgrade() -> None:
     _create_mcp()
     _create_bearers()
     op.add_column("runs", sa.Column("traceparent", sa.String(64), nullable=True))
+    op.add_column("audit", sa.Column("reason", sa.String(32), nullable=True))
 
 
 def _create_decisions() -> None:

@@ -1,5 +1,6 @@
 """Files in answers, on every surface that takes answers: addresses fetched beforehand, uploads that runs can read."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from factories import document, edge, end, human, node
 from form_links import link_of, newest, opened, token_of
 from hitl.recipient import RecipientType
 from hitl.surface import Surface
-from local_server import LocalServer, local_server
+from local_server import Asked, LocalServer, head, local_server
 from page_reader import elements_of
 from surface_world import World, make_world
+from surfaces.console_inbox import DECIDED_AT_ONCE
 
 PDF = b"%PDF-1.7\n%..."
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(40)
@@ -316,3 +318,33 @@ def test_every_surface_gives_its_answers_in_one_way() -> None:
         path.name for path in SURFACES.glob("*.py") if re.search(r"submissions\s*\.submit\(", path.read_text("utf-8"))
     ]
     assert calling == ["form_answers.py"]
+
+
+async def test_files_of_many_answers_are_fetched_together_and_few_at_a_time() -> None:
+    """Slow addresses hold up only their own answers; a second answer to a form still comes second."""
+    nodes = [started(), human("hi1", "Well?", inputs=[ASKED], title="Review"), end("e", file=["hi1", "report"])]
+    world = await make_world(document(nodes, [edge("start1", "hi1"), edge("hi1", "e", "approve")]))
+    forms = []
+    for _ in range(DECIDED_AT_ONCE + 2):
+        await token_of(world)
+        forms.append(list(world.store.forms)[-1])
+    open_count, most, are_full = 0, 0, asyncio.Event()
+
+    async def slow(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_count, most
+        open_count += 1
+        most = max(most, open_count)
+        if open_count == DECIDED_AT_ONCE:
+            are_full.set()
+        await are_full.wait()
+        open_count -= 1
+        writer.write(head(200, {"content-length": "5"}) + b"hello")
+
+    async with local_server() as server, await person(world) as ann:
+        server.answers["/a.txt"] = slow
+        decisions = [{"form_id": form, **answer(remote(f"{server.url}/a.txt"))} for form in (*forms, forms[0].upper())]
+        async with asyncio.timeout(60):
+            reply = (await ann.post("/inbox/decisions", {"decisions": decisions})).json()
+    await world.runs.settle()
+    assert [row["result"] for row in reply["data"]] == ["success"] * len(forms) + ["fail"]
+    assert (reply["data"][-1]["status"], most) == (412, DECIDED_AT_ONCE)

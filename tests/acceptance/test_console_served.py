@@ -121,7 +121,7 @@ def test_other_sites_are_told_nothing(server: Served) -> None:
     """No page of another origin may read the console, and no preflight lets it send JSON there."""
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for reply in (
-        httpx2.options(f"{server.url}/console/api/login", headers=asked),
-        httpx2.get(f"{server.url}/console/api/setup", headers=asked),
+        httpx2.options(f"{server.url}/console/api/login", headers=asked, timeout=90.0),
+        httpx2.get(f"{server.url}/console/api/setup", headers=asked, timeout=90.0),
     ):
         assert not [name for name in reply.headers if name.startswith("access-control-")]

@@ -318,7 +318,8 @@ async def test_audit_says_why_a_form_expired() -> None:
     """That its run ended is told apart from the global deadline; both are the same 412 to whoever answers."""
     world, (ann, _, _) = await board()
     stopped, late = await waiting(world, 2)
-    await world.runs.stop(world.store.forms[stopped].run_id or "", "enough")
+    # Whoever stops a run may say what they like: that decides nothing.
+    await world.runs.stop(world.store.forms[stopped].run_id or "", "Human input global timeout at node hi1")
     await world.runs.settle()
     # What the HITL actor does when a run has ended, and at the deadline.
     await world.hitl.forms.close_run(world.store.forms[stopped].run_id or "", world.clock.now())

@@ -118,7 +118,7 @@ def use_everything(server: Served) -> dict[str, str]:
     nodes = [start("topic"), llm("draft", model="quick"), human("review"), end(comment=["review", "comment"])]
     edges = [edge("start", "draft"), edge("draft", "review"), edge("review", "end", "approve")]
     key = server.import_app({**document(nodes, edges), "app": {"name": "secrets", "mode": "workflow"}})
-    with server.client(key) as client, server.client(UNKNOWN_KEY) as stranger, httpx2.Client() as browser:
+    with server.client(key) as client, server.client(UNKNOWN_KEY) as stranger, httpx2.Client(timeout=90.0) as browser:
         with start_run(client, topic="tea") as response:
             response.read()
         by_api, by_page = (start_run(client, "blocking", topic="tea")["data"]["reasons"][0] for _ in range(2))

@@ -29,7 +29,7 @@ from models.scripted_model import Script
 from store.migrate import migrate
 from store.run_record import NewRun
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 PLAIN = ([f.start("topic"), f.template("t", "{{ x }}!", x=["start", "topic"]), f.end(out=["t", "output"])],
          [f.edge("start", "t"), f.edge("t", "end")])  # fmt: skip

@@ -13,7 +13,7 @@ from hitl.errors import AlreadyVotedError, FormAlreadySubmittedError, FormChange
 from local_cluster import LocalCluster
 from stage import Stage, kill_process, open_stage
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 RULES = {"approval": {"approvers": ["group:board"], "quorum": 2}}
 GRAPH = (

@@ -13,7 +13,7 @@ from local_cluster import LocalCluster
 from stage import Stage, open_stage, run_actors
 from store.errors import AppNotFoundError
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

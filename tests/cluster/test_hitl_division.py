@@ -22,7 +22,7 @@ from hitl.surface import Surface
 from local_cluster import LocalCluster
 from stage import Stage, kill_process, named_actors, open_stage, pid_of
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 COUNT = 3
 NEVER_S = 86_400.0
@@ -132,7 +132,7 @@ async def test_figures_are_shown_to_prometheus_and_name_nobody(stage: Stage):
              "greenroom_form_decision_seconds_count")  # fmt: skip
 
     async def shown() -> str | None:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=90.0) as client:
             text = (await client.get(url)).text
         # Figures of HITL actors that other stages had may still be there, and those of this one come later.
         is_there = any(is_stuck(line) for line in text.splitlines())

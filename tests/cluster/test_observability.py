@@ -14,7 +14,7 @@ from local_cluster import LocalCluster
 from local_server import LocalServer, local_server
 from stage import open_stage
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 SHOWN = {
     "greenroom_run_segments_total", "greenroom_run_seconds_count", "greenroom_journal_append_seconds_bucket",
@@ -25,7 +25,7 @@ SHOWN = {
 async def shown_figures() -> dict[str, str]:
     """Return name -> line of Greenroom's figures, as this node shows them to Prometheus, without ``ray_``."""
     (node,) = ray.nodes()
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=90.0) as client:
         text = (await client.get(f"http://127.0.0.1:{node['MetricsExportPort']}/metrics")).text
     return {found[1]: found[0] for found in re.finditer(r"^ray_(greenroom_\w+)\{.*$", text, re.MULTILINE)}
 

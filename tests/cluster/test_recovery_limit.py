@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 import factories as f
+from actors.death_cause import ENDED, SILENT
 from local_cluster import LocalCluster
 from models.scripted_model import Script
 from stage import MODEL, kill_process, open_stage
 from store.outbox import SqlOutbox
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 HOOK = {"url": "https://hooks.example", "events": ["run.finished"], "secret_env": "GREENROOM_WEBHOOK_NOBODY"}
 
@@ -32,6 +33,7 @@ async def test_run_is_given_up_when_it_kills_whoever_executes_it(ray_cluster: Lo
         outcome = await run
         assert outcome.status == "failed"
         assert outcome.error.startswith("the run was given up")
+        assert outcome.error.endswith((f"; the last time {ENDED}", f"; the last time {SILENT}"))
         (event,) = await SqlOutbox(stage.ports.database).deliveries_of_run(order.run_id)
         assert (event.occasion, event.to) == ("run.finished", HOOK["url"])
 

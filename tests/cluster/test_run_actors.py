@@ -18,7 +18,7 @@ from models.scripted_model import Script
 from stage import Stage, kill_process, open_stage, pid_of, pids, ray_address, run_actors
 
 HELD = Script.answer("one", " two", hold_after=1)
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

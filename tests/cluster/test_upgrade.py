@@ -16,7 +16,7 @@ from models.scripted_model import Script
 from older_actors import OLDER, make_older_actors
 from stage import Stage, end_actors, open_stage, run_actors
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 NAMED = (SUPERVISOR, HITL_ACTOR, COURIER, *(() if IS_REDIS else (EVENT_HUB,)))
 HELD = Script.answer("one", " two", hold_after=1)

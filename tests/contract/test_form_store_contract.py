@@ -207,7 +207,24 @@ async def test_global_deadline_closes_the_siblings_too(world: StoreWorld) -> Non
     assert await world.journal.inbox(run.run_id) == [
         InboxItem(form.form_id, "expired", form.form_id, reason="given up")
     ]
-    assert [entry.detail for entry in await acts_on(world.forms, sibling.form_id)] == ["given up"]
+    for each in (form, sibling):
+        entries = await acts_on(world.forms, each.form_id)
+        assert [(entry.detail, entry.reason) for entry in entries] == [("given up", "global_deadline")]
+
+
+@pytest.mark.parametrize(("outcome", "reason"), [("timeout", None), ("expired", "global_deadline")])
+async def test_audit_says_why_a_form_expired(world: StoreWorld, outcome: Any, reason: str | None) -> None:
+    """The deadline that passed says it, not the text beside."""
+    _, form, _ = await pause_with_form(world)
+    await world.forms.close(form.form_id, outcome, NOW + 9, "its container ended without it")
+    assert [entry.reason for entry in await acts_on(world.forms, form.form_id)] == [reason]
+
+
+async def test_audit_says_that_a_form_expired_with_its_run(world: StoreWorld) -> None:
+    """Whoever stops a run may say what they like."""
+    run, form, _ = await pause_with_form(world)
+    await world.journal.request_stop(run.run_id, "Human input global timeout at node human", NOW + 9)
+    assert [entry.reason for entry in await acts_on(world.forms, form.form_id)] == ["run_ended"]
 
 
 async def test_deadline_of_an_ended_run_only_closes_the_form(world: StoreWorld) -> None:
@@ -217,6 +234,7 @@ async def test_deadline_of_an_ended_run_only_closes_the_form(world: StoreWorld) 
     assert await world.forms.close(form.form_id, "timeout", NOW + 9) is None
     closed = await world.forms.get(form.form_id)
     assert closed is not None and closed.status is FormStatus.EXPIRED
+    assert [entry.reason for entry in await acts_on(world.forms, form.form_id)] == ["run_ended"]
     assert await world.journal.inbox(run.run_id) == []
 
 

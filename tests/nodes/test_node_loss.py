@@ -83,6 +83,7 @@ async def test_run_is_given_up_when_every_actor_runs_out_of_memory(nodes: World)
     run_id = await nodes.start("held")
     record = await nodes.until_status(run_id, "failed", "succeeded")
     assert record.error is not None and record.error.startswith("the run was given up")
+    assert "; the last time it" in record.error
     assert nodes.effects.keys["/before"].total() == 1, "what had finished did not run again"
     assert nodes.effects.keys["/held"].total() == 1 + nodes.ports.settings.max_recoveries
 

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import pickle
 import re
+import sys
 import types
 import typing
 from typing import Any, Literal, get_args, get_origin
@@ -11,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import pydantic
 import pytest
 
-from graph.errors import DefectError, GreenroomError, RefusedError, UnavailableError
+from graph.errors import DefectError, GreenroomError, NodeError, RefusedError, UnavailableError
 from project_classes import ALL_CLASSES, ERRORS
 
 FAMILIES = (RefusedError, UnavailableError, DefectError)
@@ -53,6 +54,51 @@ def test_error_survives_pickle(error_class: type[GreenroomError]) -> None:
     assert type(copy) is error_class
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("change", ["class", "fields", "module"])
+def test_error_of_another_version_arrives_as_its_family(
+    family: type[GreenroomError], change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its class is not known, or made from other fields, code, text and family are; also one process further."""
+    module = types.ModuleType("newer_errors")
+
+    class NewerError(family):
+        code = "newer"
+
+        def __init__(self, form_id: str) -> None:
+            super().__init__(form_id)
+            self.form_id = form_id
+
+        def __str__(self) -> str:
+            return f"newer, form_id={self.form_id}"
+
+    NewerError.__module__, NewerError.__qualname__ = "newer_errors", "NewerError"
+    module.__dict__["NewerError"] = NewerError
+    monkeypatch.setitem(sys.modules, "newer_errors", module)
+    crossing = pickle.dumps(NewerError("f"))
+    assert type(pickle.loads(crossing)) is NewerError
+    match change:
+        case "class":
+            monkeypatch.delattr(module, "NewerError")
+        case "fields":
+            monkeypatch.setattr(NewerError, "__init__", lambda self: None)
+        case "module":
+            monkeypatch.delitem(sys.modules, "newer_errors")
+    for _ in range(2):
+        error = pickle.loads(crossing)
+        assert isinstance(error, family)
+        assert (error.code, str(error), error.retryable) == ("newer", "newer, form_id=f", family.retryable)
+        crossing = pickle.dumps(error)
+
+
+def test_error_with_a_field_that_cannot_cross_arrives_as_its_family() -> None:
+    """Better less of it than an error of the pickler."""
+    error = NodeError("bad", outputs={"x": lambda: None})
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy, RefusedError)
+    assert (copy.code, str(copy)) == ("node_failed", "bad")
 
 
 @pytest.mark.parametrize("error_class", ERRORS, ids=lambda c: c.__name__)

@@ -72,7 +72,7 @@ def test_command_ends_with_a_sentence_instead_of_a_traceback(tmp_path: Path) -> 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ended.returncode == 2
@@ -308,7 +308,7 @@ class Interrupting:
 sys.meta_path.insert(0, Interrupting())
 runpy.run_module({module!r}, run_name="__main__")
 """
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 

@@ -66,5 +66,5 @@ async def test_form_of_a_cut_off_pass_expires_while_its_run_waits_for_another():
     assert cut_off != outcome.forms[0].form_id
     statuses = {form.form_id: form.status for form in await world.forms.by_run("run")}
     assert statuses == {cut_off: FormStatus.EXPIRED, outcome.forms[0].form_id: FormStatus.WAITING}
-    assert [entry.expiry_reason for entry in await world.forms.audit(cut_off)] == [None, "cut_off"]
+    assert [entry.reason for entry in await world.forms.audit(cut_off)] == [None, "cut_off"]
     assert await world.journal.inbox("run") == []

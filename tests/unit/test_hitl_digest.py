@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitl.digest import canonical_json, check_digest, form_digest
-from hitl.errors import FormChangedError
-from hitl.form import FormDefinition
+from hitl.digest import canonical_json, check_answerable, form_digest
+from hitl.errors import FormAlreadySubmittedError, FormChangedError, FormExpiredError
+from hitl.form import FormDefinition, FormStatus
 from store_world import new_form
 
 ASKED = FormDefinition(
@@ -72,8 +72,19 @@ def test_digest_survives_storage(value: Any) -> None:
 def test_digest_of_something_else_is_refused() -> None:
     """A decision counts only for the form that was shown."""
     form = new_form(None)
-    check_digest(form, f" {form_digest(form.definition).upper()}\n")
+    check_answerable(form, f" {form_digest(form.definition).upper()}\n", form.created_at)
+    check_answerable(form, None, form.created_at)
     for digest in ("", "é", form_digest(ASKED)):
         with pytest.raises(FormChangedError) as caught:
-            check_digest(form, digest)
+            check_answerable(form, digest, form.created_at)
         assert caught.value.form_id == form.form_id
+
+
+def test_closed_form_is_refused_whatever_the_digest() -> None:
+    """That nothing is asked any more is told before that it was something else."""
+    form = new_form(None)
+    for digest in (None, form_digest(ASKED)):
+        with pytest.raises(FormAlreadySubmittedError):
+            check_answerable(replace(form, status=FormStatus.SUBMITTED), digest, form.created_at)
+        with pytest.raises(FormExpiredError):
+            check_answerable(form, digest, form.expires_at)

@@ -84,7 +84,7 @@ async def test_stream_is_read_to_its_end():
     events = [{"event": "workflow_started"}, *({"event": "text_chunk", "data": {"text": each}} for each in "ab")]
     frames = b"".join(b"data: " + json.dumps(each, separators=(",", ":")).encode() + b"\n\n" for each in events)
     async with server(lambda request: reply(b"event: ping\n\n" + frames, "text/event-stream")) as port:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=90.0) as client:
             streamed = await stream_run(client, "app-key")
     assert streamed.texts == ["a", "b"]
     assert 0 < streamed.first_s <= streamed.total_s

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError
 
 from actors import calls, recovery
 from actors.calls import ask, stream
-from actors.errors import ActorAwayError
+from actors.death_cause import ENDED, NODE_LOST, OUT_OF_MEMORY, SILENT, death_cause
+from actors.errors import ActorAwayError, RunGivenUpError
 from actors.messages import Lease
 from actors.plans import Plans
 from actors.recovery import Recovery
@@ -19,7 +21,7 @@ from store.run_record import JournalWrite, RunRecord
 from store_world import NOW, StoreWorld, memory_world, paused, start, write
 
 MAX_RECOVERIES = 2
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Leases:
@@ -40,7 +42,7 @@ def leases(monkeypatch: pytest.MonkeyPatch) -> Leases:
     """Leases of actors that die at once."""
 
     async def dying(actor: str, *args: Any, **options: Any) -> None:
-        raise ActorAwayError(actor)
+        raise ActorAwayError(actor) from OutOfMemoryError("Memory on the node (IP: 10.0.0.1) was 0.9 GB; see the logs")
 
     monkeypatch.setattr(recovery, "ask", dying)
     monkeypatch.setattr(recovery, "tell", lambda *args: None)
@@ -73,7 +75,8 @@ async def test_run_is_given_up_by_the_supervisor_that_saw_all_its_deaths(leases:
     run = await start(world)
     record = await recovered_by_new_supervisor(world, leases, run.run_id)
     assert (record.status, leases.count) == ("failed", MAX_RECOVERIES)
-    assert record.error is not None and record.error.startswith("the run was given up")
+    assert record.error == str(RunGivenUpError(MAX_RECOVERIES, OUT_OF_MEMORY))
+    assert record.error.endswith("; the last time its node ran out of memory")
 
 
 async def test_run_that_takes_the_supervisor_with_it_is_given_up(leases: Leases) -> None:
@@ -95,6 +98,34 @@ async def test_recoveries_before_a_pause_do_not_count(leases: Leases) -> None:
     await world.journal.append(write([RunResumed(NOW)], head + 1, run=run, epoch=epoch + 1, found_epoch=epoch))
     await recovered_by_new_supervisor(world, leases, run.run_id)
     assert leases.count == MAX_RECOVERIES
+
+
+def died(message: str) -> ActorDiedError:
+    """Return Ray's error with its words for how an actor died."""
+    return ActorDiedError(ActorDiedErrorContext(actor_id=bytes(16), name="secret-name", error_message=message))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OutOfMemoryError("x"), OUT_OF_MEMORY),
+        (
+            died("its worker process has died. Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: x"),
+            OUT_OF_MEMORY,
+        ),
+        (NodeDiedError("x"), NODE_LOST),
+        (died("The actor died because its node has died. Node Id: 6f"), NODE_LOST),
+        (died("The actor is dead because it was killed by `ray.kill`."), SILENT),
+        (ActorUnavailableError("RpcError: 10.0.0.1", None), SILENT),
+        (died("its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: x"), ENDED),
+        (None, ""),
+    ],
+)
+def test_cause_of_a_death_is_told_in_few_words(error: Exception | None, cause: str) -> None:
+    """Nothing of Ray's text is passed on: it may hold addresses and logs."""
+    away = ActorAwayError("run-actor-1")
+    away.__cause__ = error
+    assert death_cause(away) == cause
 
 
 DEATHS = [ActorDiedError(), OutOfMemoryError("the node ran out of memory"), NodeDiedError("gone")]

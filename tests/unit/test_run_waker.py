@@ -64,7 +64,7 @@ async def actors(monkeypatch: pytest.MonkeyPatch) -> Actors:
 
 async def idle(waker: LeasedWaker) -> None:
     """Wait until nothing is being resumed."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while waker.resuming_count:
             await asyncio.sleep(0)
 
