@@ -56,8 +56,8 @@ _TAKE_ALL = (
     update(run_inbox)
     .where(run_inbox.c.run_id == bindparam("key_run_id"), is_untaken)
     .values(taken_number=bindparam("new_taken_number"))
-    .returning(run_inbox.c.item_id)
 )
+_TAKE_ALL_TELLING = _TAKE_ALL.returning(run_inbox.c.item_id)
 _UPDATE_SNAPSHOT = (
     update(snapshots)
     .where(snapshots.c.run_id == bindparam("key_run_id"))
@@ -215,5 +215,7 @@ def _take(connection: Connection, run_id: str, item_ids: Sequence[str], number: 
 def _take_all(connection: Connection, run_id: str, least: Sequence[str], number: int) -> None:
     """Take every item that is left, ``least`` among them."""
     key = {"key_run_id": run_id, "new_taken_number": number}
-    if not set(connection.execute(_TAKE_ALL, key).scalars()).issuperset(least):
+    if not least:
+        connection.execute(_TAKE_ALL, key)
+    elif not set(connection.execute(_TAKE_ALL_TELLING, key).scalars()).issuperset(least):
         raise FencedError(run_id)
