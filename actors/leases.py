@@ -99,7 +99,9 @@ class LeaseHolder:
             place.set_result(lease)
             return place
         if len(self._waiting) >= self._queue_limit and not (self._continues or is_first):
-            raise QueueFullError(len(self._waiting))
+            self._waiting = deque(place for place in self._waiting if not place.done())
+            if len(self._waiting) >= self._queue_limit:
+                raise QueueFullError(len(self._waiting))
         (self._waiting.appendleft if is_first else self._waiting.append)(place)
         if self._asking is None or self._asking.done():
             self._asking = self._background.start(self._ask(), "ask for leases")
