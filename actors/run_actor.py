@@ -73,7 +73,7 @@ class RunActor:
         return await asyncio.shield(self._start(order, lease_id))
 
     async def run_in_turn(self, orders: list[RunOrder], lease_id: str) -> list[RunOutcome]:
-        """Execute new runs one after the other like ``run``, for as long as ``TURN_S`` lasts.
+        """Execute new runs one after the other like ``run``, up to one that is not done within ``TURN_S``.
 
         May be called twice, as ``run``. What is returned is durable. A crash in between leaves the run that executes to
         the supervisor, and nothing of those after it.
@@ -84,14 +84,13 @@ class RunActor:
         """
         outcomes: list[RunOutcome] = []
         try:
-            async with asyncio.timeout(TURN_S):
-                for order in orders:
-                    task = self._start(order, lease_id)
-                    await asyncio.wait((task,))
-                    if task.exception() is not None:
-                        break
-                    outcomes.append(task.result())
-        except (TimeoutError, BusyError):
+            for order in orders:
+                task = self._start(order, lease_id)
+                await asyncio.wait((task,), timeout=TURN_S)
+                if not task.done() or task.exception() is not None:
+                    break
+                outcomes.append(task.result())
+        except BusyError:
             # The caller learns what it is by asking for the run alone.
             pass
         return outcomes

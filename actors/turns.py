@@ -20,8 +20,10 @@ from graph.errors import GreenroomError
 
 MOST = 8
 """How many runs go together at most."""
-TURN_S = 0.05
-"""How long runs that go together may take before those that have not begun are given back."""
+SHORT_S = 0.02
+"""Runs that execute for less, what the store takes apart, may go together with others."""
+TURN_S = 0.1
+"""How long one of them may take, the store included, before those behind it are given back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,7 @@ class Turns:
         self._ask = ask
         self._queue: deque[_Waiting] = deque()
         self._most = 1
+        """How many runs may go together next time: more while they are short, one while one of them takes long."""
         self._background = Background()
 
     async def run(self, order: RunOrder) -> RunOutcome:
@@ -94,11 +97,12 @@ class Turns:
                 if len(runs) > 1:
                     await self._execute_together(lease, left)
                 if left:
-                    outcome = await self._call(lease, "run", left[0].order, left[0].order.run_id)
+                    order = left[0].order
+                    outcome = await self._call(lease, "run", order, order.run_id)
+                    self._note(outcome)
                     _settle(left.popleft(), outcome)
-                    self._note(is_short=len(runs) == 1 and outcome.elapsed_s < TURN_S)
         except (GreenroomError, RayError) as error:
-            self._note(is_short=False)
+            self._most = 1
             while left:
                 _settle(left.popleft(), error)
         finally:
@@ -110,16 +114,19 @@ class Turns:
         orders = [waiting.order for waiting in left]
         names = " ".join(order.run_id for order in orders)
         for outcome in await self._call(lease, "run_in_turn", orders, names):
+            self._note(outcome)
             _settle(left.popleft(), outcome)
-        self._note(is_short=not left)
+        if left:
+            # Until it is known whether that run is long, or the store slow.
+            self._most = 1
         self._put_back([left.pop() for _ in range(len(left) - 1)][::-1])
+
+    def _note(self, outcome: RunOutcome) -> None:
+        """Have one more run go along next time, or none if this one was long."""
+        self._most = min(self._most + 1, MOST) if outcome.elapsed_s < SHORT_S else 1
 
     async def _call(self, lease: Lease, method: str, argument: Any, name: str) -> Any:
         return await self._ask(lease.actor_name, method, argument, lease.lease_id, call_name=name, patience_s=0.0)
-
-    def _note(self, *, is_short: bool) -> None:
-        """Have more runs go together next time, or each alone."""
-        self._most = min(2 * self._most, MOST) if is_short else 1
 
 
 def _settle(waiting: _Waiting, result: RunOutcome | BaseException) -> None:

@@ -12,7 +12,7 @@ from actors.calls import SUPERVISOR
 from actors.errors import ActorAwayError, BusyError, QueueFullError
 from actors.leases import LeaseHolder
 from actors.messages import Lease, LeaseRequest, RunOrder, RunOutcome, order_run
-from actors.turns import MOST, TURN_S, Turns
+from actors.turns import MOST, SHORT_S, Turns
 from store.run_record import NewRun
 
 
@@ -25,6 +25,8 @@ class Actors:
         self.names: list[str] = []
         self.long: set[str] = set()
         """Runs that take long."""
+        self.stalled: set[str] = set()
+        """Short runs whose store takes long."""
         self.dead: set[str] = set()
         """Runs whose actor dies."""
         self.told: list[str] = []
@@ -60,12 +62,12 @@ class Actors:
         if self.dead & {order.run_id for order in orders}:
             raise ActorAwayError(actor)
         if method == "run":
-            return outcome_of(orders[0], 2 * TURN_S if orders[0].run_id in self.long else TURN_S / 2)
+            return outcome_of(orders[0], 2 * SHORT_S if orders[0].run_id in self.long else SHORT_S / 2)
         ended = []
         for order in orders:
-            if order.run_id in self.long:
+            if order.run_id in self.long | self.stalled:
                 break
-            ended.append(outcome_of(order, TURN_S / 2))
+            ended.append(outcome_of(order, SHORT_S / 2))
         return ended
 
     def executed(self) -> list[str]:
@@ -166,6 +168,18 @@ async def test_runs_behind_a_long_one_are_not_kept_by_it(orders: list[RunOrder])
     assert actors.calls[2] == [others[0].run_id], "after a long run each goes alone again"
     assert actors.executed()[5:] == ids_of([*others, later]), "what came later is behind them"
     assert actors.told == []
+
+
+async def test_slow_store_does_not_make_runs_long(orders: list[RunOrder]):
+    """Runs that are given back because a short one waited for the store go together again."""
+    actors = Actors(1)
+    await actors.warm_up()
+    actors.stalled = {orders[1].run_id}
+    tasks = await actors.begin(orders[:6])
+    actors.gate.set()
+    outcomes = await asyncio.gather(*tasks)
+    assert [outcome.run_id for outcome in outcomes] == ids_of(orders[:6])
+    assert [len(call) for call in actors.calls] == [6, 1, 2, 2]
 
 
 async def test_death_of_an_actor_is_told_to_all_whose_runs_it_had(orders: list[RunOrder]):
