@@ -9,7 +9,7 @@
                                                       run_waker, key_check, form_metrics: how
     courier         sends mails and events            delivery, senders, mail_server: how; announcer: events of runs
     event_hub       carries hints, where Redis does not
-    runs, forms     what surfaces use                 start_run, leases, hints: how
+    runs, forms     what surfaces use                 start_run, turns, leases, hints: how
     client          Greenroom from Python             inbox_client: its inboxes; loop_thread: how
     run_metrics     figures for Prometheus            logs: what processes write
     run_trace       the spans of a run                trace_context, span_export: how

@@ -7,8 +7,8 @@ supervisor does not want it back. Processes that need more actors ask for one at
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
@@ -67,19 +67,56 @@ class LeaseHolder:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
-        """Lend a lease for one run: the one held, or the next that this process gets.
-
-        The block is left normally, or by an error of the run, when the actor is idle again. A BusyError or
-        ActorAwayError, or a block that is abandoned, drops the lease.
+        """Lend a lease for one run: the one held, or the next that this process gets. The block is one of ``using``.
 
         Raises:
             QueueFullError: too many runs wait already.
             ActorAwayError: the supervisor is away.
         """
-        lease = await self._take()
+        place = self.place()
+        try:
+            lease = await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._done(place.result())
+            raise
+        with self.using(lease):
+            yield lease
+
+    def place(self, *, is_first: bool = False) -> asyncio.Future[Lease]:
+        """Return a place in the queue for leases, which ends with a lease to be used or why there is none.
+
+        Who cancels it has left the queue. ``is_first``: before all others, for what has waited already.
+
+        Raises:
+            QueueFullError: too many runs wait already.
+        """
+        self.hold()
+        place: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        if self._idle:
+            lease = self._idle.pop()
+            self._used[lease.lease_id] = lease
+            place.set_result(lease)
+            return place
+        if len(self._waiting) >= self._queue_limit and not (self._continues or is_first):
+            self._waiting = deque(place for place in self._waiting if not place.done())
+            if len(self._waiting) >= self._queue_limit:
+                raise QueueFullError(len(self._waiting))
+        (self._waiting.appendleft if is_first else self._waiting.append)(place)
+        if self._asking is None or self._asking.done():
+            self._asking = self._background.start(self._ask(), "ask for leases")
+        return place
+
+    @contextmanager
+    def using(self, lease: Lease) -> Iterator[None]:
+        """Use a lease that a place ended with.
+
+        The block is left normally, or by an error of the run, when the actor is idle again. A BusyError or
+        ActorAwayError, or a block that is abandoned, drops the lease.
+        """
         is_idle = False
         try:
-            yield lease
+            yield
             is_idle = True
         except GreenroomError as error:
             is_idle = not isinstance(error, (BusyError, ActorAwayError))
@@ -90,28 +127,14 @@ class LeaseHolder:
             else:
                 self._drop(lease)
 
+    @property
+    def used_count(self) -> int:
+        """How many leases are in use."""
+        return len(self._used)
+
     async def close(self) -> None:
         """Stop holding; the leases run out by themselves."""
         await self._background.close()
-
-    async def _take(self) -> Lease:
-        self.hold()
-        if self._idle:
-            lease = self._idle.pop()
-            self._used[lease.lease_id] = lease
-            return lease
-        if len(self._waiting) >= self._queue_limit and not self._continues:
-            raise QueueFullError(len(self._waiting))
-        waiter: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        if self._asking is None or self._asking.done():
-            self._asking = self._background.start(self._ask(), "ask for leases")
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._done(waiter.result())
-            raise
 
     async def _ask(self) -> None:
         """Ask for leases, one after the other, as long as runs wait here."""

@@ -18,6 +18,7 @@ from actors.pool import limit_of, spare_mark
 from actors.run_segment import RunSegment
 from actors.settings import Settings
 from actors.span_export import SpanExport
+from actors.turns import TURN_S
 from actors.wiring import Ports
 from store.hint_record import Hint
 from store.postgres_lane import RUN_ACTOR_SHARE
@@ -70,6 +71,29 @@ class RunActor:
             UnavailableError: the store is away.
         """
         return await asyncio.shield(self._start(order, lease_id))
+
+    async def run_in_turn(self, orders: list[RunOrder], lease_id: str) -> list[RunOutcome]:
+        """Execute new runs one after the other like ``run``, up to one that is not done within ``TURN_S``.
+
+        May be called twice, as ``run``. What is returned is durable. A crash in between leaves the run that executes to
+        the supervisor, and nothing of those after it.
+
+        Returns:
+            The outcomes of the first runs of ``orders``. Of the others the first executes here, or ended by an error
+            or could not begin, which ``run`` tells; those after it have not begun.
+        """
+        outcomes: list[RunOutcome] = []
+        try:
+            for order in orders:
+                task = self._start(order, lease_id)
+                await asyncio.wait((task,), timeout=TURN_S)
+                if not task.done() or task.exception() is not None:
+                    break
+                outcomes.append(task.result())
+        except BusyError:
+            # The caller learns what it is by asking for the run alone.
+            pass
+        return outcomes
 
     @ray.method(concurrency_group="waits", num_returns="streaming")
     async def run_and_tail(self, order: RunOrder, lease_id: str) -> AsyncIterator[TailBatch]:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import ray
 
@@ -23,7 +24,7 @@ from actors.recovery import Recovery
 from actors.run_crew import RunCrew
 from actors.run_metrics import PoolMetrics
 from actors.settings import Settings
-from actors.start_run import TimedHints, start_run, stored_outcome
+from actors.start_run import TimedHints, run_on, start_run, stored_outcome
 from actors.upkeep import Upkeep
 from actors.wiring import Ports
 
@@ -149,7 +150,7 @@ class RunSupervisor:
         Raises:
             QueueFullError: too many starts wait; nothing was started.
         """
-        work = start_run(order, self._own_leases, self._ports.journal, TimedHints())
+        work = start_run(order, partial(run_on, self._own_leases), self._ports.journal, TimedHints())
         return await on_loop(self._home, work)
 
     @ray.method(concurrency_group="waits")

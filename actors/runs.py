@@ -16,6 +16,7 @@ from actors.leases import LeaseHolder
 from actors.messages import Cursor, RunOrder, RunOutcome, TailBatch
 from actors.start_run import Hints, start_run, stored_outcome
 from actors.tail import Reader
+from actors.turns import Turns
 from store.errors import FencedError, RunNotFoundError
 from store.journal import Journal
 
@@ -27,6 +28,7 @@ class Runs:
         self._journal = journal
         self._forms = forms
         self._leases = leases
+        self._turns = Turns(leases)
         self.hints = hints
         """Tell when to look at a run again."""
         self._background = Background()
@@ -51,7 +53,7 @@ class Runs:
             QueueFullError: too many starts wait; nothing was started.
             UnavailableError: an actor or the store is away.
         """
-        return await self._shielded(start_run(order, self._leases, self._journal, self.hints))
+        return await self._shielded(start_run(order, self._turns.run, self._journal, self.hints))
 
     async def start_and_follow(self, order: RunOrder) -> AsyncGenerator[TailBatch]:
         """Execute a new run and yield what it tells, from its first fact to its end or first pause.
@@ -111,6 +113,7 @@ class Runs:
 
     async def close(self) -> None:
         """Let the leases of this process run out; runs go on."""
+        await self._turns.close()
         await self._leases.close()
 
     async def _begin(self, order: RunOrder, begun: "_Begun") -> None:

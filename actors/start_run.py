@@ -1,7 +1,7 @@
 """Starts a run on a leased actor and sees it to its outcome, whatever happens to leases and actors meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -41,8 +41,27 @@ class TimedHints:
         await asyncio.sleep(REREAD_S)
 
 
-async def start_run(order: RunOrder, leases: Leases, journal: Journal, hints: Hints) -> RunOutcome:
+async def run_on(leases: Leases, order: RunOrder) -> RunOutcome:
+    """Have an actor that ``leases`` lend execute a new run, by a call of its own; raises as ``RunActor.run``.
+
+    Raises:
+        QueueFullError: too many starts wait; nothing was started.
+        ActorAwayError: the actor died, before, during or after the run; or the supervisor is away.
+    """
+    async with leases.lease() as lease:
+        return await ask(lease.actor_name, "run", order, lease.lease_id, call_name=order.run_id, patience_s=0.0)
+
+
+async def start_run(
+    order: RunOrder, run: Callable[[RunOrder], Awaitable[RunOutcome]], journal: Journal, hints: Hints
+) -> RunOutcome:
     """Execute a new run until it finishes or pauses; may be repeated with the same run id.
+
+    Args:
+        order: the run.
+        run: has it executed on a leased actor, as ``run_on``.
+        journal: knows what became of it where that fails.
+        hints: tell when to look there again.
 
     Raises:
         QueueFullError: too many starts wait; nothing was started.
@@ -51,8 +70,7 @@ async def start_run(order: RunOrder, leases: Leases, journal: Journal, hints: Hi
     run_id = order.run_id
     while True:
         try:
-            async with leases.lease() as lease:
-                return await ask(lease.actor_name, "run", order, lease.lease_id, call_name=run_id, patience_s=0.0)
+            return await run(order)
         except BusyError:
             pass
         except (RunElsewhereError, FencedError):

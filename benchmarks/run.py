@@ -14,6 +14,8 @@ from benchmarks import engine_bench, hitl_bench, ray_bench
 from benchmarks.options import LIVE_COUNT, PAUSED_COUNT, Options
 
 LEAST_PAUSED = 100
+WIDTH_OF_FILES = 1000
+"""Columns that a table may take where it goes into a file or a pipe; it takes what it needs."""
 
 Measure = Callable[[Options], dict[str, float]]
 """Measures what the options ask for; returns value by ``<case>.<quantity>``."""
@@ -41,12 +43,13 @@ def main(command_line: Sequence[str] | None = None, measurements: Mapping[str, M
     unknown = sorted(set(arguments.names) - set(measurements))
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there is: {', '.join(measurements)}")
-    console = Console(highlight=False)
+    # Elsewhere than on a terminal no width is known, and lines that are cut or wrapped cannot be put together again.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
     figures: dict[str, float] = {}
     for name in arguments.names or measurements:
         measured = measurements[name](Options(arguments.peers, arguments.paused, arguments.live))
         figures |= {f"{name}.{figure}": value for figure, value in measured.items()}
-        console.print(table_of(name, measured))
+        console.print(f"{name}, Python {platform.python_version()}, medians", *tables_of(measured, name), sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -65,8 +68,8 @@ def _live(text: str) -> int:
     return count
 
 
-def table_of(name: str, measured: Mapping[str, float]) -> Table:
-    """Return the table of a measurement: a line for each case, a column for each quantity; single ones stand below."""
+def tables_of(measured: Mapping[str, float], name: str) -> list[Table]:
+    """Return the tables of a measurement: a line for each case and a column for each quantity; single ones by lines."""
     by_quantity: dict[str, dict[str, float]] = {}
     for figure, value in measured.items():
         case, _, quantity = figure.rpartition(".")
@@ -74,15 +77,26 @@ def table_of(name: str, measured: Mapping[str, float]) -> Table:
         by_quantity.setdefault(quantity, {})[case] = value
     single = {quantity: values for quantity, values in by_quantity.items() if len(values) == 1}
     columns = {quantity: values for quantity, values in by_quantity.items() if quantity not in single}
-    table = Table(title=f"{name}, Python {platform.python_version()}, medians", caption_justify="left")
-    table.add_column("case", no_wrap=True)
-    for quantity in columns:
-        table.add_column(quantity, justify="right", no_wrap=True)
-    for case in dict.fromkeys(case for values in columns.values() for case in values):
-        table.add_row(case, *(_rounded(values[case]) if case in values else "" for values in columns.values()))
-    table.caption = "\n".join(
-        f"{c}: {_rounded(v)} {quantity}" for quantity, values in single.items() for c, v in values.items()
-    )
+    tables = []
+    if columns:
+        table = _table("case", *columns)
+        for case in dict.fromkeys(case for values in columns.values() for case in values):
+            table.add_row(case, *(_rounded(values[case]) if case in values else "" for values in columns.values()))
+        tables.append(table)
+    if single:
+        table = _table("figure", "value")
+        for quantity, values in single.items():
+            for case, value in values.items():
+                table.add_row(quantity if case == name else f"{case}.{quantity}", _rounded(value))
+        tables.append(table)
+    return tables
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table()
+    table.add_column(first, no_wrap=True)
+    for each in others:
+        table.add_column(each, justify="right", no_wrap=True)
     return table
 
 

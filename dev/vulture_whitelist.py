@@ -3,6 +3,7 @@
 # Called by name through actors.calls, or by Ray Serve.
 _.run_ended
 _.ping
+_.run_in_turn
 _.check_health
 
 # Called by Jinja2, SQLAlchemy and the HTML parser on their own classes.

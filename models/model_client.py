@@ -1,7 +1,7 @@
 """The chat model that nodes call: finds out what a name means, and streams from there.
 
-It works in any process of the cluster. Serve and the handles are taken at the first call of a target, or before by
-``prepare``. It never retries: that is the policy of the node.
+It works in any process of the cluster. Serve and the handles are taken at the first call of a target, which costs a
+fresh process a second once. It never retries: that is the policy of the node.
 """
 
 import asyncio
@@ -69,16 +69,6 @@ class ServeChatModel:
         self._monotonic = monotonic
         self._handles: dict[str, Any] = {}
         self._upstreams: dict[str, OpenAIUpstream] = {}
-
-    async def prepare(self) -> None:
-        """Take the handles of all deployed targets now, which costs a second in a fresh process; may be repeated.
-
-        Raises:
-            ModelUnavailableError: Serve does not run, or a target is not deployed.
-        """
-        for named in self._catalog.used_targets():
-            if not isinstance(named.target, OpenAITarget):
-                await self._handle(named)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         """Yield the answer piece by piece; the last one carries finish reason and usage with latencies.

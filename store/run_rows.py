@@ -57,8 +57,8 @@ _TAKE_ALL = (
     update(run_inbox)
     .where(run_inbox.c.run_id == bindparam("key_run_id"), is_untaken)
     .values(taken_number=bindparam("new_taken_number"))
-    .returning(run_inbox.c.item_id)
 )
+_TAKE_ALL_TELLING = _TAKE_ALL.returning(run_inbox.c.item_id)
 _UPDATE_SNAPSHOT = (
     update(snapshots)
     .where(snapshots.c.run_id == bindparam("key_run_id"))
@@ -216,5 +216,7 @@ def _take(connection: Connection, run_id: str, item_ids: Sequence[str], number: 
 def _take_all(connection: Connection, run_id: str, least: Sequence[str], number: int) -> None:
     """Take every item that is left, ``least`` among them."""
     key = {"key_run_id": run_id, "new_taken_number": number}
-    if not {row.item_id for row in fetch(connection, _TAKE_ALL, key)}.issuperset(least):
+    if not least:
+        change(connection, _TAKE_ALL, key)
+    elif not {row.item_id for row in fetch(connection, _TAKE_ALL_TELLING, key)}.issuperset(least):
         raise FencedError(run_id)

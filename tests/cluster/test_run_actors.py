@@ -49,10 +49,48 @@ async def test_ten_runs_share_three_actors_when_started_at_once(stage: Stage):
 
     async def are_named() -> bool:
         # Ray's processes report their calls once a second.
-        names = {task.name for task in await asyncio.to_thread(list_tasks, ray_address(), limit=1000)}
-        return {order.run_id for order in orders} <= names
+        tasks = await asyncio.to_thread(list_tasks, ray_address(), limit=1000)
+        return {order.run_id for order in orders} <= {name for task in tasks for name in task.name.split()}
 
-    await stage.until(are_named, "a call named by each run")
+    await stage.until(are_named, "calls named by their runs")
+
+
+async def test_many_short_runs_at_once_each_have_their_outcome(stage: Stage):
+    """Many short runs at once: each has its own outcome and journal, whether it came alone or with others."""
+    orders = [await stage.order("plain", topic=f"tea {number}") for number in range(40)]
+    outcomes = await asyncio.gather(*(stage.ports.runs.start(order) for order in orders))
+    assert [outcome.run_id for outcome in outcomes] == [order.run_id for order in orders]
+    assert [outcome.outputs for outcome in outcomes] == [{"out": f"tea {number}!"} for number in range(40)]
+    for order in orders:
+        assert isinstance((await stage.facts(order.run_id))[-1], RunFinished)
+
+
+async def test_runs_that_come_together_execute_in_turn(stage: Stage):
+    """What a call tells is durable; what it had no time for has not begun, or is joined by asking for it alone."""
+    orders = [await stage.order("plain", topic=f"tea {number}") for number in range(4)]
+    actor = run_actors()[0]
+    outcomes = await ask(actor, "run_in_turn", orders, "some-lease", patience_s=0.0)
+    for outcome in outcomes:
+        assert (await stage.ports.journal.get(outcome.run_id)).status == "succeeded"
+    for order in orders[len(outcomes) :]:
+        outcomes.append(await ask(actor, "run", order, "some-lease", patience_s=0.0))
+    assert [(outcome.run_id, outcome.outputs["out"]) for outcome in outcomes] == [
+        (order.run_id, f"tea {number}!") for number, order in enumerate(orders)
+    ]
+
+
+async def test_actor_gives_runs_back_that_come_with_a_long_one(stage: Stage):
+    """The call ends while the long run executes, which then is asked for alone; those after it have not begun."""
+    script = await stage.set_script(HELD)
+    long, after = await stage.order("model"), await stage.order("plain")
+    actor = run_actors()[0]
+    assert await ask(actor, "run_in_turn", [long, after], "some-lease", patience_s=0.0) == []
+    assert await stage.ports.journal.get(after.run_id) is None
+    joined = asyncio.create_task(ask(actor, "run", long, "some-lease", patience_s=0.0))
+    await script.wait_held.remote()
+    await script.release.remote()
+    assert (await joined).outputs == {"out": "one two"}
+    assert len(await script.calls.remote()) == 1
 
 
 async def test_run_survives_its_actor_when_killed_in_a_model_call(stage: Stage):

@@ -111,8 +111,12 @@ def test_named_python_that_does_not_fit_is_refused():
 
 
 def test_command_writes_flat_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """The file has one number under each full key; people get a table."""
+    """The file has one number under each full key; people get tables, which no width cuts or wraps."""
     file = tmp_path / "figures.json"
     main(["toy", "--json", str(file)], {"toy": lambda options: {"a.ms": 1.25, "b.ms": 2, "c.bytes": 3}})
     assert json.loads(file.read_text(encoding="utf-8")) == {"toy.a.ms": 1.25, "toy.b.ms": 2, "toy.c.bytes": 3}
-    assert "c: 3.00 bytes" in capsys.readouterr().out
+    name = "a_single_figure_with_a_name_that_is_longer_than_the_lines_of_any_terminal_" * 3
+    main(["toy"], {"toy": lambda options: {name: 4.0}})
+    shown = capsys.readouterr().out
+    assert "│ c.bytes │  3.00 │" in shown
+    assert f"│ {name} │  4.00 │" in shown

@@ -131,6 +131,33 @@ async def test_run_is_refused_when_too_many_wait():
     await holder.close()
 
 
+async def test_places_that_were_left_count_for_nothing():
+    """Who has left the queue, from wherever in it, makes room."""
+    holder = Supervisor(0).holder(queue_limit=2)
+    first, second = holder.place(), holder.place()
+    with pytest.raises(QueueFullError):
+        holder.place()
+    second.cancel()
+    third = holder.place()
+    with pytest.raises(QueueFullError):
+        holder.place()
+    assert not first.done()
+    assert not third.done()
+    await holder.close()
+
+
+async def test_place_before_all_others_gets_the_next_lease():
+    """What has waited already is not sent to the end again, and not refused for the length of the queue."""
+    supervisor = Supervisor(0)
+    holder = supervisor.holder(queue_limit=1)
+    last = holder.place()
+    first = holder.place(is_first=True)
+    supervisor.free()
+    assert (await first).lease_id == "lease-1"
+    assert not last.done()
+    await holder.close()
+
+
 async def anext_lease(holder: LeaseHolder) -> Lease:
     """Take a lease and give it back."""
     async with holder.lease() as lease:
