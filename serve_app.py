@@ -102,7 +102,7 @@ def surface_ports(ports: Ports) -> SurfacePorts:
         plans=ports.plans,
         files=ports.files,
         chats=SqlChats(ports.database, ports.blobs),
-        remote_files=web.client,
+        remote_files=ports.remote_files,
         mcp_servers=SqlMcpServers(ports.database),
         token_key=ports.secrets.token_key,
         clock=ports.surroundings.clock,

@@ -8,11 +8,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
-from actors.background import Background
+from actors.background import Background, insist
 from graph.errors import GreenroomError, RefusedError, UnavailableError
 from graph.ports import Clock
 from store.outbox import Attempt, Outbox
@@ -29,7 +30,6 @@ REFILL_S: Final = 30.0
 RETIRE_S: Final = 60.0
 """How long a courier that is replaced may take to finish; more than any attempt takes."""
 _ANOTHER_COURIER_S: Final = 0.05
-_RECORD_AGAIN_S: Final = 1.0
 MAX_ATTEMPTS: Final = 40
 FIRST_DELAY_S: Final = 15.0
 LONGEST_DELAY_S: Final = 3600.0
@@ -146,13 +146,7 @@ class Deliveries:
 
     async def _record(self, entry: OutboxEntry, attempt: Attempt) -> None:
         """Store what came of an attempt, however long the store is away: or what was sent would be sent again."""
-        while True:
-            try:
-                await self._outbox.record(entry, attempt)
-                return
-            except UnavailableError as error:
-                _log.warning("not recorded yet", entry_id=entry.entry_id, state=attempt.state, reason=str(error))
-            await asyncio.sleep(_RECORD_AGAIN_S)
+        await insist(f"record of {entry.entry_id}", partial(self._outbox.record, entry, attempt), UnavailableError)
 
     async def _attempt(self, entry: OutboxEntry) -> Attempt:
         """Try once and return what came of it."""

@@ -3,8 +3,6 @@
 from functools import cached_property
 
 from actors.settings import Settings
-from effects.address_guard import parse_networks
-from effects.guarded_client import GuardedClient
 from store.bearers import SqlBearers
 from store.database import Database
 from store.rate_counters import LocalCounter, RateCounter, SharedCounter
@@ -27,15 +25,6 @@ class WebPorts:
     def bearers(self) -> SqlBearers:
         """The bearer tokens of accounts."""
         return SqlBearers(self._database)
-
-    @cached_property
-    def client(self) -> GuardedClient:
-        """Reaches addresses that strangers choose.
-
-        Raises:
-            InvalidNetworkError: the networks that requests may reach have a fault.
-        """
-        return GuardedClient(parse_networks(self._settings.http_allowed_networks))
 
     @cached_property
     def rate_counter(self) -> RateCounter:
