@@ -150,7 +150,10 @@ class SingleNodeDatabaseError(RefusedError):
 
 
 class RunGivenUpError(DefectError):
-    """A run killed its actor as often as it may; its text, with what ended the last one, becomes the run's error."""
+    """A run killed its actor as often as it may; its text, with what ended the last one, becomes the run's error.
+
+    A run that has no fact yet is not stored: its start gets this error.
+    """
 
     code = "run_given_up"
 

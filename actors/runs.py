@@ -14,7 +14,7 @@ from actors.errors import ActorAwayError, BusyError, RunElsewhereError
 from actors.forms import FormsClient
 from actors.leases import LeaseHolder
 from actors.messages import Cursor, RunOrder, RunOutcome, TailBatch
-from actors.start_run import Hints, start_run, stored_outcome
+from actors.start_run import Deaths, Hints, start_run, stored_outcome
 from actors.tail import Reader
 from actors.turns import Turns
 from store.errors import FencedError, RunNotFoundError
@@ -51,6 +51,7 @@ class Runs:
 
         Raises:
             QueueFullError: too many starts wait; nothing was started.
+            RunGivenUpError: its actors died, one after the other, before its first fact; nothing was started.
             UnavailableError: an actor or the store is away.
         """
         return await self._shielded(start_run(order, self._turns.run, self._journal, self.hints))
@@ -60,6 +61,7 @@ class Runs:
 
         Raises:
             QueueFullError: too many starts wait; nothing was started.
+            RunGivenUpError: its actors died, one after the other, before its first fact; nothing was started.
             UnavailableError: an actor or the store is away.
         """
         reader = Reader(Cursor())
@@ -141,7 +143,10 @@ class Runs:
             if error.actor == SUPERVISOR:
                 raise
             # It may have died before the run had a first fact; then nothing was started.
-            return begun.has_facts or await self._journal.get(order.run_id) is not None
+            if begun.has_facts or await self._journal.get(order.run_id) is not None:
+                return True
+            begun.deaths.note(error)
+            return False
 
     async def _follow(self, run_id: str, reader: Reader, until_pause: bool) -> AsyncGenerator[TailBatch]:
         while True:
@@ -187,6 +192,7 @@ class _Begun:
 
     def __init__(self) -> None:
         self.batches: asyncio.Queue[TailBatch | None] = asyncio.Queue()
+        self.deaths = Deaths()
         self.has_facts = False
         self.is_left = False
 

@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from actors.calls import SUPERVISOR, ask
-from actors.errors import ActorAwayError, BusyError, RunElsewhereError
+from actors.death_cause import death_cause
+from actors.errors import ActorAwayError, BusyError, RunElsewhereError, RunGivenUpError
 from actors.messages import Lease, RunOrder, RunOutcome
 from actors.run_segment import outcome_of
 from graph.events import FormOpened, RunPaused
@@ -15,6 +16,8 @@ from store.journal import Journal
 
 REREAD_S = 1.0
 """How long to wait for a hint before the journal is read again."""
+MOST_DEATHS = 5
+"""How many actors a new run may lose before its first fact."""
 
 
 class Leases(Protocol):
@@ -41,6 +44,23 @@ class TimedHints:
         await asyncio.sleep(REREAD_S)
 
 
+class Deaths:
+    """Counts the actors that a new run has lost before its first fact: nothing is stored that could tell."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def note(self, error: ActorAwayError) -> None:
+        """Note one more; nothing of the run was started there.
+
+        Raises:
+            RunGivenUpError: it is the last one; the run would end every actor of the pool again and again.
+        """
+        self._count += 1
+        if self._count == MOST_DEATHS:
+            raise RunGivenUpError(MOST_DEATHS - 1, death_cause(error)) from error
+
+
 async def run_on(leases: Leases, order: RunOrder) -> RunOutcome:
     """Have an actor that ``leases`` lend execute a new run, by a call of its own; raises as ``RunActor.run``.
 
@@ -65,9 +85,11 @@ async def start_run(
 
     Raises:
         QueueFullError: too many starts wait; nothing was started.
+        RunGivenUpError: its actors died, one after the other, before its first fact; nothing was started.
         GreenroomError: the run actor's; the run was not started.
     """
     run_id = order.run_id
+    deaths = Deaths()
     while True:
         try:
             return await run(order)
@@ -81,6 +103,7 @@ async def start_run(
             # It may have died before, during or after the run; only the journal knows.
             if await journal.get(run_id) is not None:
                 return await stored_outcome(run_id, journal, hints)
+            deaths.note(error)
 
 
 async def stored_outcome(run_id: str, journal: Journal, hints: Hints) -> RunOutcome:
