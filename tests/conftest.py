@@ -1,4 +1,4 @@
-"""How Hypothesis works here, which tests share a process, and what the Greenrooms of a session stand on."""
+"""How Hypothesis and Serve work here, which tests share a process, and what the Greenrooms of a session stand on."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from backing import IS_POSTGRES, IS_REDIS
+from serve_options import set_serve_options
 
+# Serve reads its options when it is imported first, by whichever test that is.
+set_serve_options()
 # Examples may take their time: machines that do other things have pauses.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,27 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray import serve
 
 from free_ports import free_ports
 
 TESTS = Path(__file__).resolve().parent
 NAMESPACE = "greenroom"
-
-# Serve reads these when it is imported first, in this process as in its own.
-if "ray.serve" in sys.modules and os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
-    raise RuntimeError("import local_cluster before ray.serve: Serve has read its options already")
-os.environ.update(
-    {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        # Replicas of a removed application otherwise stay for half a minute.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
-    }
-)
-from ray import serve  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)

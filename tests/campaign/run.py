@@ -33,6 +33,7 @@ from campaign.workflows import apps
 from local_postgres import local_postgres
 from local_server import LocalServer, local_server
 from local_valkey import local_valkey
+from serve_options import set_serve_options
 from served import SCRIPTED_MODELS, Served
 from store.tables import runs
 
@@ -51,6 +52,7 @@ node that has fewer: actors are to be on both."""
 
 def main() -> None:
     """Run one campaign; exit code 0 if nothing was violated."""
+    set_serve_options()
     parser = argparse.ArgumentParser(prog="dev/chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=None, help="decides what strikes when; default: a new one")

@@ -9,6 +9,7 @@ import pytest
 
 import ray_nodes
 from ray_nodes import RayNode
+from served import wait_for
 
 THREE = "#!/bin/sh\nsh -c 'sleep 300 & wait' &\nwait\n"
 """Stands for Ray: a process with a child that has a child."""
@@ -22,7 +23,7 @@ class Orphaning(RayNode):
         (last,) = self.processes("sleep")
         middle = last.ppid()
         os.kill(middle, signal.SIGKILL)
-        self.wait_for(lambda: last.ppid() != middle)
+        wait_for(lambda: last.ppid() != middle)
         return stopped
 
 
@@ -33,7 +34,7 @@ def test_lost_node_leaves_no_process_whose_parent_died_meanwhile(tmp_path: Path,
     program.chmod(0o700)
     monkeypatch.setattr(ray_nodes, "RAY", program)
     node = Orphaning("127.0.0.1", tmp_path / "log", os.environ)
-    node.wait_for(lambda: node.processes("sleep"))
+    wait_for(lambda: node.processes("sleep"))
     (last,) = node.processes("sleep")
     try:
         node.lose()
