@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ray.exceptions import RayError
@@ -77,7 +78,7 @@ class Turns:
             return
         # Other leases that are in use will be free as soon as this one: they get their share.
         count = min(self._most, 1 + len(self._queue) // max(self._leases.used_count, 1))
-        along = [waiting for waiting in self._queue if not waiting.place.done()][: count - 1]
+        along = list(islice((waiting for waiting in self._queue if not waiting.place.done()), count - 1))
         for waiting in along:
             self._queue.remove(waiting)
             waiting.place.cancel()

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import psutil
 
-from cli.up_command import free_port, serve_environment
+from cli.up_command import serve_environment
+from free_ports import free_ports
 from ray_nodes import RayNode
 from served import Served
 
@@ -40,7 +41,11 @@ class SecondNode:
         self._count += 1
         address = f"127.0.2.{self._count % 250 + 1}"
         # Its proxy needs a port of its own here: else that of the other node, wherever it comes first.
-        own = {**serve_environment(), "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_port()), "RAY_AUTH_MODE": "token"}
+        own = {
+            **serve_environment(),
+            "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_ports(1)[0]),
+            "RAY_AUTH_MODE": "token",
+        }
         environment = {**self._server.environment, **own}
         head = self._server.raylet_argument("--gcs-address")
         log = self._server.folder / "second-node.log"

@@ -45,7 +45,7 @@ def unavailable_once() -> Answer:
 class Method:
     """A method of an actor."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
         self.remote = answer
 
 
@@ -54,7 +54,7 @@ class Actor:
 
     def __init__(self, answer: Answer) -> None:
         self.ping = Method(answer)
-        self.watch = Method(asyncio.Event().wait)  # type: ignore[arg-type]
+        self.watch = Method(asyncio.Event().wait)
 
 
 @pytest.mark.parametrize("first", [dead, unavailable_once()], ids=["could not start", "slow to start"])

@@ -59,7 +59,8 @@ async def test_streamed_run_is_given_up_likewise(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(runs_module, "stream", stream)
     leases = LeaseHolder("test", 1000.0, 10, ask=lease, tell=lambda *args: None)
-    runs = Runs(memory_world().journal, None, leases, TimedHints())  # type: ignore[arg-type]
+    no_forms: Any = None
+    runs = Runs(memory_world().journal, no_forms, leases, TimedHints())
     with pytest.raises(RunGivenUpError):
         async for _ in runs.start_and_follow(order_run(new_run())):
             pass
